@@ -1,0 +1,1 @@
+"""Workers: claim trials, train them, record what was seen, tell the result."""
