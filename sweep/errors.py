@@ -1,0 +1,107 @@
+"""Everything that can go wrong by somebody's doing, each with its HTTP status.
+
+EvenhandError                 500  base; never raised itself
+├── InvalidSweep              422  a body that cannot be run; lists every field that is wrong
+├── ImbalanceError            422  class counts that cannot be made from the data
+├── UnknownDataset            422  no data set of that name
+├── DatasetError              422  files that cannot be used as a data set
+├── NotFound                  404  no sweep, trial or record of that name
+├── Conflict                  409  an action that the state forbids
+└── Unavailable               503  a part we lean on (MLflow) does not answer; try again
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One wrong field of a body: where, what is wrong, what was expected."""
+
+    field: str
+    problem: str
+    expected: str
+
+    def as_json(self) -> dict[str, str]:
+        """The problem as it stands in the answer's `errors`."""
+        return asdict(self)
+
+
+class EvenhandError(Exception):
+    """Base of all our errors; `str(error)` is the message for the user."""
+
+    status = 500
+    title = "Evenhand failed"
+
+
+class InvalidSweep(EvenhandError):
+    """Raised while a body is parsed and resolved; the caller mends the fields and submits again."""
+
+    status = 422
+    title = "The sweep cannot be run as asked"
+
+    def __init__(self, problems: Sequence[FieldProblem]) -> None:
+        """Collects every problem, so that the user mends them in one go."""
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"{p.field}: {p.problem} Expected {p.expected}." for p in self.problems))
+
+
+class ImbalanceError(EvenhandError):
+    """Raised by `sweep.imbalance` where classes lack samples; the caller lowers the ratio or the head count."""
+
+    status = 422
+    title = "The imbalance cannot be made from this data set"
+
+    def __init__(self, problem: str, *, expected: str, field: str) -> None:
+        """Keeps the field and the remedy apart, so that they can be shown beside the body's other problems."""
+        self.problem = FieldProblem(field=field, problem=problem, expected=expected)
+        super().__init__(f"{field}: {problem} Expected {expected}.")
+
+
+class UnknownDataset(EvenhandError):
+    """Raised where a name is looked up; the caller picks a known name or puts files in place."""
+
+    status = 422
+    title = "No such data set"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        """Names what there is, since most of these are slips of the pen."""
+        self.known = tuple(known)
+        super().__init__(
+            f"No data set is called {name!r}. Expected one of {', '.join(known)}, or a folder of that name with your"
+            " files under datasets/ in the data folder."
+        )
+
+
+class DatasetError(EvenhandError):
+    """Raised by the readers, before anything runs; the operator mends the files."""
+
+    status = 422
+    title = "The data set's files cannot be used"
+
+    def __init__(self, problem: str, *, dataset: str) -> None:
+        """Puts the data set's name before the problem."""
+        self.dataset = dataset
+        self.problem = problem
+        super().__init__(f"Data set {dataset!r}: {problem}")
+
+
+class NotFound(EvenhandError):
+    """Raised by look-ups; the caller asked for what is not there."""
+
+    status = 404
+    title = "Not found"
+
+
+class Conflict(EvenhandError):
+    """Raised by actions; the caller looks at the state, which the message names."""
+
+    status = 409
+    title = "The state forbids it"
+
+
+class Unavailable(EvenhandError):
+    """Raised when a service we lean on does not answer; the caller tries again later."""
+
+    status = 503
+    title = "A part of the service does not answer"

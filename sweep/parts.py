@@ -1,0 +1,44 @@
+"""The parts that service and worker are both wired from: database, queue, tracking and data sets."""
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import Self
+
+from .database import engine_for, exclusive, migrate
+from .datasets import Datasets
+from .reconcile import Reconciler
+from .settings import Settings
+from .store import Store
+from .studies import Studies
+from .tracking import Tracking
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything that a process of ours leans on, made once and passed on."""
+
+    store: Store
+    studies: Studies
+    tracking: Tracking
+    datasets: Datasets
+    reconciler: Reconciler
+
+    @classmethod
+    def connect(cls, settings: Settings, *, holder: str, stop: threading.Event) -> Self:
+        """Connects to everything, making what is missing; `stop` ends the patience with an MLflow that is away."""
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        os.environ.update(settings.mlflow_environment)
+        with exclusive(settings.database):
+            engine = engine_for(settings.database)
+            migrate(engine)
+            studies = Studies(settings.database, max_retry=settings.max_retry)
+        store = Store(engine)
+        tracking = Tracking(settings.mlflow_tracking_uri, stop=stop)
+        return cls(
+            store=store,
+            studies=studies,
+            tracking=tracking,
+            datasets=Datasets(settings.data_dir),
+            reconciler=Reconciler(store, studies, tracking, holder=holder, grace_s=settings.heartbeat_grace_s),
+        )

@@ -1,0 +1,83 @@
+"""Optuna's samplers and pruners for a study of ours, and the points that are known before anybody asks."""
+
+import warnings
+from collections.abc import Callable
+
+import optuna
+from numpy.random import SeedSequence
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+
+from .space import TRAINING_PARAMETERS, Range, Space, grid_points, is_searched
+from .spec import SweepSpec
+
+_FIRST_LOOK = 4
+"""A model-based sampler draws a quarter of its points at random before it models, 10 at most as Optuna does."""
+
+
+def known_points(spec: SweepSpec, space: Space, size: int) -> list[dict[str, float]] | None:
+    """The study's points where they depend on seed and number alone (grid, random, qmc), else None.
+
+    They do not depend on the scenario either, so that a surface over the ratios has the same alphas everywhere.
+    """
+    if not any(map(is_searched, space.values())):
+        return [{} for _ in range(size)]
+    if spec.sampler == "grid":
+        fixed = {name for name, value in space.items() if isinstance(value, (int, float))}
+        return [{k: v for k, v in point.items() if k not in fixed} for point in grid_points(space)]
+    if spec.sampler == "random":
+        return _drawn(RandomSampler(seed=spec.seed), space, size)
+    if spec.sampler == "qmc":
+        # The sequence begins with the second ask: the first only tells the sampler what the space is.
+        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+            sampler = QMCSampler(seed=spec.seed, scramble=True)
+        return _drawn(sampler, space, size + 1)[1:]
+    return None
+
+
+def sampler_for(spec: SweepSpec, number: int) -> BaseSampler:
+    """The sampler that suggests slot `number`'s point, seeded by the sweep's seed and that number."""
+    assert spec.trials is not None
+    seed = int(SeedSequence([spec.seed, number]).generate_state(1)[0])
+    first = max(2, min(10, spec.trials // _FIRST_LOOK))
+    build: dict[str | None, Callable[[], BaseSampler]] = {
+        "tpe": lambda: TPESampler(seed=seed, n_startup_trials=first),
+        "cmaes": lambda: CmaEsSampler(seed=seed, n_startup_trials=first),
+        "gp": lambda: GPSampler(seed=seed, n_startup_trials=first),
+    }
+    return build.get(spec.sampler, lambda: RandomSampler(seed=seed))()
+
+
+def pruner_for(spec: SweepSpec) -> BasePruner:
+    """The pruner of the sweep's studies; hyperband's resource is the epoch."""
+    build: dict[str, Callable[[], BasePruner]] = {
+        "none": NopPruner,
+        "median": MedianPruner,
+        "hyperband": lambda: HyperbandPruner(min_resource=1, max_resource=spec.training.epochs),
+    }
+    return build[spec.pruner]()
+
+
+def suggest(trial: optuna.Trial, space: Space) -> dict[str, float]:
+    """The point of `trial`: a value for every parameter of the space that is not fixed."""
+    point: dict[str, float] = {}
+    for name, value in space.items():
+        if isinstance(value, list):
+            point[name] = trial.suggest_categorical(name, value)
+        elif isinstance(value, Range) and name in TRAINING_PARAMETERS and TRAINING_PARAMETERS[name].kind == "integer":
+            point[name] = trial.suggest_int(name, int(value.low), int(value.high), log=value.log)
+        elif isinstance(value, Range):
+            point[name] = trial.suggest_float(name, value.low, value.high, log=value.log)
+    return point
+
+
+def _drawn(sampler: BaseSampler, space: Space, size: int) -> list[dict[str, float]]:
+    """The first `size` points of a sampler that looks at no results."""
+    study = optuna.create_study(sampler=sampler)
+    points = []
+    for _ in range(size):
+        trial = study.ask()
+        points.append(suggest(trial, space))
+        study.tell(trial, 0.0)
+    return points

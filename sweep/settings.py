@@ -1,0 +1,56 @@
+"""Settings, from the environment (`EVENHAND_…`, and `MLFLOW_TRACKING_URI` as everywhere)."""
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What a process of ours needs to know of its surroundings; each field is `EVENHAND_` and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="EVENHAND_", frozen=True, extra="ignore")
+
+    data_dir: Path = Path("evenhand-data")
+    """Folder of the database, the data sets, and of what MLflow keeps."""
+    database_url: str = ""
+    """SQLAlchemy address of the database; default: SQLite in the data folder."""
+    mlflow_tracking_uri: str = Field(
+        "http://127.0.0.1:5000", validation_alias=AliasChoices("MLFLOW_TRACKING_URI", "mlflow_tracking_uri")
+    )
+    """Where the processes reach MLflow."""
+    mlflow_public_url: str = ""
+    """Where people's browsers reach MLflow, for links; default: the tracking address."""
+    heartbeat_interval_s: int = Field(10, ge=1)
+    """Seconds between the heartbeats of a claimed trial."""
+    heartbeat_grace_s: int = Field(60, ge=2)
+    """A running trial without a heartbeat for so long is lost, and its slot is queued again."""
+    max_retry: int = Field(3, ge=0)
+    """How many lost attempts of one slot are replaced."""
+    threads: int = Field(1, ge=1)
+    """CPU threads of a worker; part of the numbers, since sums over several threads differ in their last bits."""
+    width: int = Field(1, ge=1)
+    """Trials that a worker claims at once."""
+    log_json: bool = False
+    """Logs as JSON lines instead of coloured text."""
+
+    @property
+    def database(self) -> str:
+        """The database's address, with the default filled in."""
+        return self.database_url or f"sqlite:///{(self.data_dir / 'evenhand.db').resolve()}"
+
+    @property
+    def mlflow_url(self) -> str:
+        """Where a person opens MLflow, without a slash at the end."""
+        return (self.mlflow_public_url or self.mlflow_tracking_uri).rstrip("/")
+
+    @property
+    def mlflow_environment(self) -> dict[str, str]:
+        """What MLflow's client and server read from the environment: patience is ours, and nothing calls home."""
+        return {
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_ENABLE_AI_GATEWAY": "false",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        }

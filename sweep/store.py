@@ -1,0 +1,207 @@
+"""The store of sweeps: what was asked, by the time it was asked, and what is wanted of it (run or cancel).
+
+Trials are Optuna's (`studies`), observations MLflow's (`tracking`). Two columns are copies, made when a sweep ends
+so that lists are fast: `state` and `progress`, both counted from Optuna's trials (`Ledger.close` writes them).
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Engine, RowMapping, and_, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from .errors import NotFound
+from .plan import Scenario, StudyPlan, studies
+from .resolve import ResolvedSweep
+from .spec import SweepSpec
+from .tables import LEASES, SWEEPS, WORKERS
+
+Wanted = Literal["run", "cancel"]
+SweepState = Literal["queued", "running", "paused", "finished", "cancelled", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetMark:
+    """What a sweep remembers of its data set: enough to notice that the files were changed meanwhile."""
+
+    classes: tuple[str, ...]
+    content: str
+    """Hash over the prepared arrays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """A stored sweep."""
+
+    id: str
+    name: str
+    created_at: datetime
+    spec: SweepSpec
+    scenarios: tuple[Scenario, ...]
+    dataset: DatasetMark
+    wanted: Wanted
+    experiment_id: str | None
+    ended_at: datetime | None
+    state: SweepState | None
+    """Only of a sweep that has ended."""
+    progress: Mapping[str, int] | None
+    """Only of a sweep that has ended."""
+
+    @property
+    def studies(self) -> tuple[StudyPlan, ...]:
+        """The plan of the sweep's studies."""
+        return studies(self.spec, len(self.scenarios))
+
+
+class Store:
+    """Sweeps and leases in the database; every method is one transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Takes an engine from `database.engine_for`, its tables migrated."""
+        self._engine = engine
+
+    def add(self, resolved: ResolvedSweep, dataset: DatasetMark) -> Sweep:
+        """Stores a sweep under a new id; once this returns, the sweep is promised."""
+        row = {
+            "id": _new_id(),
+            "name": resolved.spec.name,
+            "created_at": _now(),
+            "spec": resolved.spec.model_dump(mode="json"),
+            "scenarios": [
+                {"profile": s.profile, "ratio": s.ratio, "counts": list(s.counts)} for s in resolved.scenarios
+            ],
+            "dataset": {"classes": list(dataset.classes), "content": dataset.content},
+            "wanted": "run",
+        }
+        with self._engine.begin() as connection:
+            connection.execute(insert(SWEEPS).values(**row))
+        return self.get(str(row["id"]))
+
+    def get(self, sweep_id: str) -> Sweep:
+        """The sweep of that id.
+
+        Raises:
+            NotFound: if there is none.
+        """
+        with self._engine.begin() as connection:
+            row = connection.execute(select(SWEEPS).where(SWEEPS.c.id == sweep_id)).mappings().one_or_none()
+        if row is None:
+            raise NotFound(f"No sweep has the id {sweep_id!r}. GET /v1/sweeps lists them.")
+        return _sweep(row)
+
+    def page(
+        self, *, limit: int, before: str | None = None, state: str | None = None, name: str | None = None
+    ) -> list[Sweep]:
+        """Sweeps from the newest on, after the one with id `before`; `state` narrows to ended ones of that state, or
+        with "open" to those that have not ended, `name` to names that contain it."""
+        query = select(SWEEPS).order_by(SWEEPS.c.created_at.desc(), SWEEPS.c.id.desc()).limit(limit)
+        if before is not None:
+            mark = self.get(before)
+            moment = mark.created_at.replace(tzinfo=None)
+            query = query.where(
+                or_(SWEEPS.c.created_at < moment, and_(SWEEPS.c.created_at == moment, SWEEPS.c.id < mark.id))
+            )
+        if state is not None:
+            query = query.where(SWEEPS.c.ended_at.is_(None) if state == "open" else SWEEPS.c.state == state)
+        if name is not None:
+            query = query.where(SWEEPS.c.name.contains(name, autoescape=True))
+        with self._engine.begin() as connection:
+            return [_sweep(row) for row in connection.execute(query).mappings()]
+
+    def open_sweeps(self) -> list[Sweep]:
+        """The sweeps that have not ended, the oldest first: what workers look at for work."""
+        query = select(SWEEPS).where(SWEEPS.c.ended_at.is_(None)).order_by(SWEEPS.c.created_at, SWEEPS.c.id)
+        with self._engine.begin() as connection:
+            return [_sweep(row) for row in connection.execute(query).mappings()]
+
+    def want(self, sweep_id: str, wanted: Wanted) -> bool:
+        """Writes what is wanted of a sweep; False where it has ended already."""
+        return self._change(sweep_id, wanted=wanted)
+
+    def wanted(self, sweep_id: str) -> Wanted:
+        """What is wanted of the sweep now, without reading the rest of it."""
+        with self._engine.begin() as connection:
+            return connection.execute(select(SWEEPS.c.wanted).where(SWEEPS.c.id == sweep_id)).scalar_one()  # type: ignore[no-any-return]
+
+    def set_experiment(self, sweep_id: str, experiment_id: str) -> None:
+        """Notes which MLflow experiment the sweep's runs are in."""
+        with self._engine.begin() as connection:
+            connection.execute(update(SWEEPS).where(SWEEPS.c.id == sweep_id).values(experiment_id=experiment_id))
+
+    def close(self, sweep_id: str, *, state: SweepState, progress: Mapping[str, int]) -> bool:
+        """Marks a sweep as ended; False where somebody did so before."""
+        return self._change(sweep_id, ended_at=_now(), state=state, progress=dict(progress))
+
+    def _change(self, sweep_id: str, **values: object) -> bool:
+        query = update(SWEEPS).where(SWEEPS.c.id == sweep_id, SWEEPS.c.ended_at.is_(None)).values(**values)
+        with self._engine.begin() as connection:
+            return connection.execute(query).rowcount == 1
+
+    def lease(self, name: str, *, holder: str, seconds: float) -> bool:
+        """True where `holder` now holds the lease called `name`, until it expires or is released."""
+        now = _now()
+        values = {"holder": holder, "expires_at": now + timedelta(seconds=seconds)}
+        free = and_(LEASES.c.name == name, or_(LEASES.c.expires_at < now, LEASES.c.holder == holder))
+        try:
+            with self._engine.begin() as connection:
+                if connection.execute(update(LEASES).where(free).values(**values)).rowcount == 1:
+                    return True
+                connection.execute(insert(LEASES).values(name=name, **values))
+                return True
+        except IntegrityError:
+            return False
+
+    def release(self, name: str, *, holder: str) -> None:
+        """Gives a lease back before it expires."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(LEASES).where(LEASES.c.name == name, LEASES.c.holder == holder))
+
+    def beat(self, worker: str) -> None:
+        """Gives a sign of life; the first one signs the worker on."""
+        now = _now()
+        with self._engine.begin() as connection:
+            if connection.execute(update(WORKERS).where(WORKERS.c.name == worker).values(beat_at=now)).rowcount == 0:
+                connection.execute(insert(WORKERS).values(name=worker, started_at=now, beat_at=now))
+
+    def sign_off(self, worker: str) -> None:
+        """Takes a leaving worker's row away, so that nobody waits for its signs of life."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(WORKERS).where(WORKERS.c.name == worker))
+
+    def living(self, *, grace_s: float) -> set[str]:
+        """The workers that gave a sign of life within `grace_s` seconds; the others' rows are taken away."""
+        dead = WORKERS.c.beat_at < _now() - timedelta(seconds=grace_s)
+        with self._engine.begin() as connection:
+            connection.execute(delete(WORKERS).where(dead))
+            return set(connection.execute(select(WORKERS.c.name)).scalars())
+
+    def ping(self) -> None:
+        """Raises SQLAlchemy's error where the database does not answer."""
+        with self._engine.begin() as connection:
+            connection.execute(select(1))
+
+
+def _new_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(4)}"
+
+
+def _now() -> datetime:
+    """The time in UTC, without a zone, as both databases keep it."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _sweep(row: RowMapping) -> Sweep:
+    values: dict[str, Any] = dict(row)
+    return Sweep(
+        **values
+        | {
+            "created_at": values["created_at"].replace(tzinfo=UTC),
+            "ended_at": values["ended_at"].replace(tzinfo=UTC) if values["ended_at"] else None,
+            "spec": SweepSpec.model_validate(values["spec"]),
+            "scenarios": tuple(Scenario(**s | {"counts": tuple(s["counts"])}) for s in values["scenarios"]),
+            "dataset": DatasetMark(classes=tuple(values["dataset"]["classes"]), content=values["dataset"]["content"]),
+        }
+    )

@@ -1,0 +1,73 @@
+"""A sweep's summary run in MLflow: its results as a picture, a table and JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from .figures import results_figure
+from .results import Contender, Results, results
+from .slots import Slot
+from .store import Sweep
+from .tracking import SUMMARY, SWEEP_TAG, TRIAL_TAG, Tracking
+
+
+def write_summary(sweep: Sweep, slots: list[Slot], *, experiment_id: str, tracking: Tracking) -> None:
+    """Writes the summary run, unless it is there already."""
+    if tracking.summaries(experiment_id):
+        return
+    found = results(sweep, slots)
+    run_id = tracking.start(
+        experiment_id,
+        name=f"summary {sweep.name}",
+        params={
+            "dataset": sweep.spec.dataset,
+            "loss": sweep.spec.loss.name,
+            "objective": sweep.spec.objective,
+        },
+        tags={SWEEP_TAG: sweep.id, TRIAL_TAG: SUMMARY, "mlflow.note.content": markdown(found)},
+    )
+    tracking.add_artifacts(run_id, artifacts(found, sweep))
+    tracking.end(run_id, "FINISHED")
+
+
+def artifacts(found: Results, sweep: Sweep) -> Mapping[str, bytes]:
+    """The files of the summary run by name."""
+    return {
+        "results.json": json.dumps(asdict(found), indent=1).encode(),
+        "results.md": markdown(found).encode(),
+        "results.png": results_figure(found),
+        "spec.json": sweep.spec.model_dump_json(indent=1).encode(),
+    }
+
+
+def markdown(found: Results) -> str:
+    """The results as a Markdown table a scenario, with the verdicts and what they cannot tell."""
+    parts = [f"# {found.name}", ""]
+    for scenario in found.scenarios:
+        parts += [
+            f"## {scenario.profile}, ratio {scenario.ratio:g}",
+            "",
+            "| | validation | test |",
+            "|---|---|---|",
+        ]
+        rows = [scenario.best, *scenario.baselines] if scenario.best else scenario.baselines
+        parts += [
+            f"| {_label(row)} | {_score(row, 'validation', found)} | {_score(row, 'test', found)} |" for row in rows
+        ]
+        parts += ["", *(f"- {gain.verdict}" for gain in scenario.gains), ""]
+    return "\n".join([*parts, *(f"> {note}" for note in found.notes), ""])
+
+
+def _label(contender: Contender) -> str:
+    params = ", ".join(
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in contender.params.items()
+    )
+    return f"#{contender.trial} {contender.loss} {params}".strip()
+
+
+def _score(contender: Contender, part: str, found: Results) -> str:
+    score = (contender.validation if part == "validation" else contender.test)[found.objective]
+    if score.low is None or score.high is None:
+        return f"{score.mean:.3f}"
+    return f"{score.mean:.3f} [{score.low:.3f}, {score.high:.3f}]"

@@ -1,0 +1,151 @@
+"""What is observed, in MLflow: an experiment a sweep, a flat run an attempt. The only module that imports mlflow."""
+
+import io
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from tenacity import Retrying, retry_if_exception, sleep_using_event, stop_when_event_set, wait_exponential
+
+from .errors import NotFound, Unavailable
+from .metric_writer import MetricWriter, Point
+from .store import Sweep
+
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+TRAJECTORY = "trajectory.parquet"
+SWEEP_TAG, TRIAL_TAG, REASON_TAG, NOTE_TAG = (
+    "evenhand.sweep",
+    "evenhand.trial",
+    "evenhand.reason",
+    "mlflow.note.content",
+)
+SUMMARY = "summary"
+"""What the summary run carries as its trial tag."""
+
+_PASSING = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
+"""MLflow's error codes of a server that is away or busy, as opposed to a request that it will never take."""
+
+_T = TypeVar("_T")
+
+
+class Tracking:
+    """Runs of sweeps on an MLflow server.
+
+    Every call insists until the server answers or `stop` is set; with `stop` set from the start it tries once.
+
+    Raises:
+        Unavailable: where it gave up.
+    """
+
+    def __init__(self, uri: str, *, stop: threading.Event) -> None:
+        """Connects with the first call."""
+        self._client = MlflowClient(tracking_uri=uri)
+        self._stop = stop
+        self._writer = MetricWriter(self._send)
+
+    def experiment(self, sweep: Sweep) -> str:
+        """The id of the sweep's experiment, made where it is missing."""
+        name = f"{sweep.name} {sweep.id}"
+        note = f"Sweep {sweep.id} over {sweep.spec.dataset} with {sweep.spec.loss.name}. One run a trial."
+        tags = {SWEEP_TAG: sweep.id, NOTE_TAG: note, "mlflow.experimentKind": "custom_model_development"}
+
+        def find_or_make() -> str:
+            found = self._client.get_experiment_by_name(name)
+            return str(found.experiment_id) if found else self._client.create_experiment(name, tags=tags)
+
+        try:
+            return self._insist(find_or_make)
+        except MlflowException:  # another worker made it between the two calls
+            return self._insist(find_or_make)
+
+    def start(self, experiment_id: str, *, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> str:
+        """The id of a new run, RUNNING, with its parameters."""
+        run = self._insist(lambda: self._client.create_run(experiment_id, run_name=name, tags=dict(tags)))
+        run_id = str(run.info.run_id)
+        listed = [Param(key, str(value)) for key, value in params.items()]
+        self._insist(lambda: self._client.log_batch(run_id, params=listed))
+        return run_id
+
+    def log(self, run_id: str, metrics: Mapping[str, float], *, step: int) -> None:
+        """Takes metrics of one step to be sent in a batch, and returns at once."""
+        self._writer.put(run_id, metrics, step=step, timestamp_ms=time.time_ns() // 1_000_000)
+
+    def flush(self) -> None:
+        """Returns once every metric logged so far is safe on the server."""
+        self._writer.flush()
+
+    def add_artifacts(self, run_id: str, artifacts: Mapping[str, bytes]) -> None:
+        """Keeps files with the run, by name."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in artifacts.items():
+                path = Path(folder, name)
+                path.write_bytes(content)
+                self._insist(lambda path=path: self._client.log_artifact(run_id, str(path)))  # type: ignore[misc]
+
+    def end(self, run_id: str, status: RunStatus, *, reason: str | None = None) -> None:
+        """Ends a run, with the reason where it did not end well; one that has ended stays as it is."""
+        if self._insist(lambda: self._client.get_run(run_id)).info.status != "RUNNING":
+            return
+        if reason:
+            tags = [RunTag(REASON_TAG, reason[:5_000]), RunTag(NOTE_TAG, reason[:5_000])]
+            self._insist(lambda: self._client.log_batch(run_id, tags=tags))
+        self._insist(lambda: self._client.set_terminated(run_id, status))
+
+    def running(self, experiment_id: str) -> list[str]:
+        """The ids of the experiment's runs that have not ended."""
+        return self._search(experiment_id, "attributes.status = 'RUNNING'")
+
+    def summaries(self, experiment_id: str) -> list[str]:
+        """The ids of the experiment's finished summary runs: none or one."""
+        return self._search(experiment_id, f"tags.`{TRIAL_TAG}` = '{SUMMARY}' and attributes.status = 'FINISHED'")
+
+    def trajectory(self, run_id: str) -> pd.DataFrame:
+        """The importance of every replicate after every step, as the run keeps it.
+
+        Raises:
+            NotFound: if the run keeps none.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                path = self._insist(lambda: self._client.download_artifacts(run_id, TRAJECTORY, folder))
+            except (MlflowException, OSError) as error:
+                raise NotFound("The trial's run keeps no trajectory (it did not end well).") from error
+            return pd.read_parquet(io.BytesIO(Path(path).read_bytes()))
+
+    def ping(self) -> None:
+        """Raises Unavailable where MLflow does not answer."""
+        self._insist(lambda: self._client.search_experiments(max_results=1))
+
+    def _search(self, experiment_id: str, query: str) -> list[str]:
+        found = self._insist(lambda: self._client.search_runs([experiment_id], query, max_results=10_000))
+        return [str(run.info.run_id) for run in found]
+
+    def _send(self, run_id: str, points: Sequence[Point]) -> None:
+        metrics = [Metric(point.key, point.value, point.timestamp_ms, point.step) for point in points]
+        self._insist(lambda: self._client.log_batch(run_id, metrics=metrics))
+
+    def _insist(self, call: Callable[[], _T]) -> _T:
+        retrying = Retrying(
+            retry=retry_if_exception(_is_passing),
+            stop=stop_when_event_set(self._stop),
+            wait=wait_exponential(multiplier=0.5, max=10),
+            sleep=sleep_using_event(self._stop),
+            reraise=True,
+        )
+        try:
+            return retrying(call)
+        except MlflowException as error:
+            if _is_passing(error):
+                raise Unavailable("MLflow does not answer. Look whether its server runs, then try again.") from error
+            raise
+
+
+def _is_passing(error: BaseException) -> bool:
+    return isinstance(error, MlflowException) and error.error_code in _PASSING
