@@ -1,0 +1,204 @@
+"""One batch of claims from start to end: train, record, report, tell."""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.errors import EvenhandError, Unavailable
+from sweep.slots import Outcome
+from sweep.store import Store, Sweep
+from sweep.studies import Claim, LateTell, Studies
+from sweep.tracking import RunStatus, Tracking
+
+from .members import replicates, trial_spec
+from .observation import Observation
+from .pictures import boundary_picture
+from .run_record import run_name, run_params, run_tags
+from .shelf import Shelf
+from .training.data import DeviceData
+from .training.record import EpochRecord
+from .training.trainer import Training
+from .training.trial import Member
+
+_LOOK_EVERY_S = 1.0
+"""How often a training looks whether its sweep was cancelled."""
+_STATUSES: Mapping[Outcome, RunStatus] = {
+    "pruned": "FINISHED",
+    "failed": "FAILED",
+    "cancelled": "KILLED",
+    "stopped": "KILLED",
+    "lost": "KILLED",
+}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A claim in training: its members stand at `positions` of the batch, and `run_id` observes it."""
+
+    claim: Claim
+    members: Sequence[Member]
+    positions: range
+    observation: Observation
+    run_id: str
+
+
+class Interrupted(Exception):
+    """Raised inside a batch that is to end now: the worker leaves, or the sweep was cancelled."""
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        """`outcome` and `reason` are told of every attempt that is still in training."""
+        self.outcome: Outcome = outcome
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Batch:
+    """Claims of one study of a sweep in training together.
+
+    An attempt is told once all that was seen of it is safe in MLflow; so a worker that dies at any moment leaves
+    either a complete record or an attempt that is made again.
+    """
+
+    def __init__(
+        self, sweep: Sweep, claims: Sequence[Claim], *, store: Store, studies: Studies, tracking: Tracking, worker: str,
+        stop: threading.Event,
+    ) -> None:  # fmt: skip
+        """`stop` ends the batch after the epoch at hand."""
+        self._sweep = sweep
+        self._open = {claim.number: claim for claim in claims}
+        self._store, self._studies, self._tracking = store, studies, tracking
+        self._worker, self._stop = worker, stop
+        self._attempts: dict[int, Attempt] = {}
+        self._looked_at = 0.0
+
+    def run(self, shelf: Shelf) -> None:
+        """Brings every claim to its end; whatever goes wrong ends the claims with its reason and comes no further."""
+        try:
+            data, labels_N = shelf.fetch(self._sweep)
+            self._start(data, labels_N)
+            self._train(data)
+        except Interrupted as interruption:
+            self._end_all(interruption.outcome, interruption.reason)
+        except EvenhandError as error:
+            self._end_all("stopped" if self._stop.is_set() else "failed", str(error))
+        except Exception as error:  # one trial's misfortune, whatever it is, never costs the worker
+            _log.exception("batch failed", extra={"action": "batch_failed", "sweep": self._sweep.id})
+            self._end_all("failed", f"{type(error).__name__}: {error}")
+
+    def _start(self, data: DeviceData, labels_N: NDArray[np.int64]) -> None:
+        sweep = self._sweep
+        experiment_id = sweep.experiment_id or self._tracking.experiment(sweep)
+        if sweep.experiment_id is None:
+            self._store.set_experiment(sweep.id, experiment_id)
+        for index, claim in enumerate(self._open.values()):
+            scenario = sweep.scenarios[claim.plan.scenario]
+            trial = trial_spec(sweep.spec, claim, device=data.device)
+            members = replicates(trial, sweep=sweep, scenario=scenario, labels_N=labels_N)
+            name = run_name(claim, scenario, trial)
+            run_id = self._tracking.start(
+                experiment_id,
+                name=name,
+                params=run_params(sweep, scenario, members, device=data.device),
+                tags=run_tags(sweep, claim, worker=self._worker),
+            )
+            self._attempts[claim.number] = Attempt(
+                claim=claim,
+                members=members,
+                positions=range(index * len(members), (index + 1) * len(members)),
+                observation=Observation(
+                    title=f"{sweep.spec.dataset}: {name}",
+                    classes=sweep.dataset.classes,
+                    counts=scenario.counts,
+                    seeds=[member.seed for member in members],
+                ),
+                run_id=run_id,
+            )
+            self._studies.note_run(claim, run_id)
+
+    def _train(self, data: DeviceData) -> None:
+        members = [member for attempt in self._attempts.values() for member in attempt.members]
+        training = Training(members, data)
+        while training.live:
+            self._heed_wishes()
+            by_member = {record.member: record for record in training.run_epoch()}
+            for attempt in list(self._attempts.values()):
+                records = [by_member[position] for position in attempt.positions]
+                if not self._goes_on(attempt, records):
+                    training.drop(record.member for record in records if not record.failure)
+        for attempt in list(self._attempts.values()):
+            self._finish(attempt, training, data)
+
+    def _heed_wishes(self) -> None:
+        if self._stop.is_set():
+            raise Interrupted("stopped", "The worker was asked to leave; the trial is tried again.")
+        if time.monotonic() - self._looked_at > _LOOK_EVERY_S:
+            self._looked_at = time.monotonic()
+            if self._store.wanted(self._sweep.id) == "cancel":
+                raise Interrupted("cancelled", "The sweep was cancelled.")
+
+    def _goes_on(self, attempt: Attempt, records: Sequence[EpochRecord]) -> bool:
+        """Logs an epoch; False where it was the attempt's last one before its time, which is told then."""
+        spec, epoch = self._sweep.spec, records[0].epoch
+        self._tracking.log(attempt.run_id, attempt.observation.add(records), step=epoch)
+        failure = next((record.failure for record in records if record.failure), None)
+        if failure:
+            self._end(attempt.claim, "failed", failure)
+        elif spec.pruner != "none" and epoch < spec.training.epochs:
+            value = attempt.observation.value(spec.objective)
+            if self._studies.should_prune(attempt.claim, epoch=epoch, value=value):
+                self._end(attempt.claim, "pruned", f"Pruned after epoch {epoch}: {spec.objective} {value:.4f}.")
+        return attempt.claim.number in self._attempts
+
+    def _finish(self, attempt: Attempt, training: Training, data: DeviceData) -> None:
+        spec = self._sweep.spec
+        tests = training.test(attempt.positions)
+        found, metrics = attempt.observation.finish(tests, objective=spec.objective)
+        value = attempt.observation.value(spec.objective)
+        self._tracking.log(attempt.run_id, {**metrics, "value": value}, step=training.epoch)
+        median = sorted(range(len(found)), key=lambda at: found[at]["value"])[len(found) // 2]
+        picture = boundary_picture(
+            training, attempt.positions[median], member=attempt.members[median], data=data,
+            title=attempt.observation.title, classes=self._sweep.dataset.classes,
+        )  # fmt: skip
+        self._tracking.add_artifacts(attempt.run_id, attempt.observation.artifacts() | picture)
+        self._tracking.flush()
+        del self._open[attempt.claim.number], self._attempts[attempt.claim.number]
+        try:
+            self._studies.complete(attempt.claim, value=value, replicates=found)
+        except LateTell as late:
+            self._tracking.end(attempt.run_id, "KILLED", reason=str(late))
+            return
+        self._tracking.end(attempt.run_id, "FINISHED")
+        _log.info("trial complete", extra=self._facts(attempt.claim) | {"value": round(value, 4)})
+
+    def _end_all(self, outcome: Outcome, reason: str) -> None:
+        for claim in list(self._open.values()):
+            self._end(claim, outcome, reason)
+
+    def _end(self, claim: Claim, outcome: Outcome, reason: str) -> None:
+        """Ends a claim without a value, and its run with it."""
+        del self._open[claim.number]
+        attempt = self._attempts.pop(claim.number, None)
+        try:
+            self._studies.give_up(claim, outcome=outcome, reason=reason)
+        except LateTell:
+            outcome = "lost"
+        _log.info("trial ended", extra=self._facts(claim) | {"outcome": outcome, "reason": reason})
+        if attempt is not None:
+            self._end_run(attempt.run_id, _STATUSES[outcome], reason)
+
+    def _end_run(self, run_id: str, status: RunStatus, reason: str) -> None:
+        try:
+            self._tracking.flush()
+            self._tracking.end(run_id, status, reason=reason)
+        except Unavailable as error:  # the reconciler ends the run once MLflow is back
+            _log.warning("run left open", extra={"action": "run_left_open", "run": run_id, "reason": str(error)})
+
+    def _facts(self, claim: Claim) -> dict[str, object]:
+        return {"sweep": self._sweep.id, "trial": claim.number, "worker": self._worker}

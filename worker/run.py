@@ -1,0 +1,83 @@
+"""The worker's loop: claim, train, record, tell, until it is asked to leave."""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+import time
+from types import FrameType
+
+import torch
+
+from sweep.logs import configure_logs
+from sweep.parts import Parts
+from sweep.settings import Settings
+
+from .batch import Batch
+from .lifeline import Lifeline
+from .shelf import Shelf
+
+_IDLE_S = 0.5
+"""Between two looks at an empty queue."""
+_RECONCILE_EVERY_S = 3.0
+_log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Runs one worker on the settings of the environment."""
+    settings = Settings()
+    configure_logs(json=settings.log_json)
+    torch.set_num_threads(settings.threads)
+    stop = threading.Event()
+
+    def leave(signal_number: int, _frame: FrameType | None) -> None:
+        _log.info("leaving", extra={"action": "leaving", "signal": signal.Signals(signal_number).name})
+        stop.set()
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+    work(Parts.connect(settings, holder=name, stop=stop), settings, name=name, stop=stop)
+
+
+def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) -> None:
+    """Works until `stop` is set, which ends the batch at hand after its epoch and queues its trials again."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    shelf = Shelf(parts.datasets, device)
+    _log.info("worker ready", extra={"action": "worker_ready", "worker": name, "device": str(device)})
+    with Lifeline(parts.store, worker=name, interval_s=settings.heartbeat_interval_s):
+        looked_at = 0.0
+        while not stop.is_set():
+            try:
+                busy = _one_batch(parts, shelf, name=name, width=settings.width, stop=stop)
+                if not busy or time.monotonic() - looked_at > _RECONCILE_EVERY_S:
+                    looked_at = time.monotonic()
+                    parts.reconciler.run()
+            except Exception:  # a store that is away costs time, never the worker
+                _log.exception("worker stumbled", extra={"action": "worker_stumbled", "worker": name})
+                busy = False
+            if not busy:
+                stop.wait(_IDLE_S)
+
+
+def _one_batch(parts: Parts, shelf: Shelf, *, name: str, width: int, stop: threading.Event) -> bool:
+    """Claims and runs one batch of the oldest sweep that has work; False where none has."""
+    for sweep in parts.store.open_sweeps():
+        if sweep.wanted != "run":
+            continue
+        claims = parts.studies.claim(sweep, worker=name, width=width)
+        if claims:
+            batch = Batch(
+                sweep,
+                claims,
+                store=parts.store,
+                studies=parts.studies,
+                tracking=parts.tracking,
+                worker=name,
+                stop=stop,
+            )
+            batch.run(shelf)
+            return True
+    return False

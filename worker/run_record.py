@@ -1,0 +1,66 @@
+"""How an attempt's run is called in MLflow, and the parameters and tags that it carries."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+
+from sweep.imbalance import index_hash
+from sweep.metric_keys import MAX_CLASS_CURVES
+from sweep.plan import Scenario
+from sweep.store import Sweep
+from sweep.studies import Claim
+from sweep.tracking import SWEEP_TAG, TRIAL_TAG
+
+from .training.trial import Member, TrialSpec
+
+
+def run_name(claim: Claim, scenario: Scenario, trial: TrialSpec) -> str:
+    """A name that tells the trial in MLflow's table, which shows no parameters by itself.
+
+    `alpha=0.0123 exponential×50 adaptive #7`; what else was searched stands behind alpha, a baseline has no alpha.
+    """
+    searched = {"alpha": trial.loss_params["alpha"]} if "alpha" in trial.loss_params else {}
+    shown = [f"{name}={_short(value)}" for name, value in {**searched, **claim.params}.items()]
+    return " ".join([*shown, scenario.title, trial.loss, f"#{claim.number}"])
+
+
+def run_params(
+    sweep: Sweep, scenario: Scenario, members: Sequence[Member], *, device: torch.device
+) -> dict[str, object]:
+    """Everything that made the numbers: enough to train the trial again without the service."""
+    trial = asdict(members[0].trial)
+    loss_params = trial.pop("loss_params")
+    trial.pop("model_params")
+    named_counts = dict(zip(sweep.dataset.classes, scenario.counts, strict=True))
+    return {
+        **loss_params,
+        "dataset": sweep.spec.dataset,
+        "dataset_content": sweep.dataset.content,
+        "profile": scenario.profile,
+        "ratio": scenario.ratio,
+        **trial,
+        "seed": sweep.spec.seed,
+        "seeds": [member.seed for member in members],
+        "replicates": len(members),
+        "counts": named_counts if len(named_counts) <= MAX_CLASS_CURVES else list(scenario.counts),
+        "class_order": sweep.spec.class_order,
+        "validation": sweep.spec.validation.model_dump_json(),
+        "train_index": [index_hash(member.train_index) for member in members],
+        "sampler": sweep.spec.sampler,
+        "objective": sweep.spec.objective,
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def run_tags(sweep: Sweep, claim: Claim, *, worker: str) -> dict[str, str]:
+    """Whose run it is."""
+    return {SWEEP_TAG: sweep.id, TRIAL_TAG: str(claim.number), "evenhand.worker": worker}
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
