@@ -1,0 +1,1 @@
+"""Asks and answers: the HTTP API, its client, and the `evenhand` command."""

@@ -1,0 +1,57 @@
+"""The application: wiring and error handlers."""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from sweep.logs import configure_logs
+from sweep.parts import Parts
+from sweep.settings import Settings
+
+from . import catalogue, health, problem, sweeps, trials
+
+_RECONCILE_EVERY_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The API on the given settings, by default those of the environment."""
+    known = settings or Settings()
+    configure_logs(json=known.log_json)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        impatient = threading.Event()
+        impatient.set()  # a request never waits for an MLflow that is away
+        app.state.parts = Parts.connect(known, holder=f"api-{socket.gethostname()}-{os.getpid()}", stop=impatient)
+        ended = threading.Event()
+        thread = threading.Thread(target=_reconcile, args=(app.state.parts, ended), name="reconciler", daemon=True)
+        thread.start()
+        yield
+        ended.set()
+
+    app = FastAPI(
+        title="Evenhand",
+        summary="Sweeps over alpha and imbalance with an adaptive class-weighted loss.",
+        version=version("evenhand"),
+        lifespan=lifespan,
+    )
+    app.state.settings = known
+    for module in (sweeps, trials, catalogue, health):
+        app.include_router(module.router)
+    problem.install(app)
+    return app
+
+
+def _reconcile(parts: Parts, ended: threading.Event) -> None:
+    while not ended.wait(_RECONCILE_EVERY_S):
+        try:
+            parts.reconciler.run()
+        except Exception:  # tried again in a moment; the API goes on answering
+            _log.warning("reconciler stumbled", exc_info=True, extra={"action": "reconciler_stumbled"})

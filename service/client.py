@@ -1,0 +1,116 @@
+"""The HTTP client of the API, as the `evenhand` command uses it."""
+
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+_TIMEOUT_S = 30.0
+TERMINAL = frozenset({"finished", "cancelled", "failed"})
+"""The states from which a sweep does not come back."""
+
+Answer = dict[str, Any]
+"""A JSON object as the API answered it."""
+
+
+class ApiError(Exception):
+    """Raised where the API refuses or cannot be reached; the message is for the user."""
+
+    def __init__(self, message: str, *, status: int | None = None, problem: Answer | None = None) -> None:
+        """`problem` is the problem+json body, where there was one."""
+        self.status, self.problem = status, problem or {}
+        super().__init__(message)
+
+
+class Client:
+    """One API server."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is the server's address, such as http://127.0.0.1:8000."""
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(base_url=self.url, timeout=_TIMEOUT_S)
+
+    def __enter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def submit(self, body: bytes) -> Answer:
+        """The sweep that the JSON body asks for, stored. It is sent once only: a repeat might be a second sweep."""
+        return self._answer(self._http_request("POST", "/v1/sweeps", content=body))
+
+    def sweeps(self, *, state: str | None = None, name: str | None = None) -> Iterator[Answer]:
+        """Every sweep, the newest first."""
+        params = {key: value for key, value in {"state": state, "name": name}.items() if value}
+        while True:
+            page = self._get("/v1/sweeps", params)
+            yield from page["items"]
+            if page["next_cursor"] is None:
+                return
+            params["cursor"] = page["next_cursor"]
+
+    def sweep(self, sweep_id: str) -> Answer:
+        """One sweep."""
+        return self._get(f"/v1/sweeps/{sweep_id}")
+
+    def trials(self, sweep_id: str) -> list[Answer]:
+        """Every trial of a sweep."""
+        items: list[Answer] = []
+        cursor: str | None = "0"
+        while cursor is not None:
+            page = self._get(f"/v1/sweeps/{sweep_id}/trials", {"cursor": cursor})
+            items += page["items"]
+            cursor = page["next_cursor"]
+        return items
+
+    def results(self, sweep_id: str) -> Answer:
+        """What a sweep says so far."""
+        return self._get(f"/v1/sweeps/{sweep_id}/results")
+
+    def cancel(self, sweep_id: str) -> Answer:
+        """The sweep, with its cancellation wanted."""
+        return self._answer(self._http_request("POST", f"/v1/sweeps/{sweep_id}/cancel"))
+
+    def readiness(self) -> Answer:
+        """What /readyz says; raises ApiError while the service is not ready."""
+        return self._answer(self._http_request("GET", "/readyz"))
+
+    @retry(
+        retry=retry_if_exception_type(httpx.TransportError),
+        stop=stop_after_attempt(4),
+        wait=wait_exponential(multiplier=0.3),
+        reraise=True,
+    )
+    def _send_again(self, path: str, params: Mapping[str, str]) -> httpx.Response:
+        return self._http.get(path, params=params)
+
+    def _get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
+        try:
+            return self._answer(self._send_again(path, params or {}))
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
+    def _http_request(self, method: str, path: str, content: bytes | None = None) -> httpx.Response:
+        try:
+            return self._http.request(method, path, content=content, headers={"content-type": "application/json"})
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> ApiError:
+        return ApiError(f"No answer from {self.url} ({error}). Is `evenhand up` running? --url names another server.")
+
+    @staticmethod
+    def _answer(response: httpx.Response) -> Answer:
+        if response.is_success:
+            answer: Answer = response.json()
+            return answer
+        try:
+            problem: Answer = response.json()
+        except ValueError:
+            problem = {"detail": response.text}
+        raise ApiError(str(problem.get("detail", response.text)), status=response.status_code, problem=problem)

@@ -1,0 +1,68 @@
+"""Errors as problem+json (RFC 9457): one shape for everything that goes wrong."""
+
+import logging
+from collections.abc import Sequence
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from sweep.errors import (
+    DatasetError,
+    EvenhandError,
+    FieldProblem,
+    ImbalanceError,
+    InvalidSweep,
+    UnknownDataset,
+)
+from sweep.problems import field_problems
+
+_log = logging.getLogger(__name__)
+
+
+def install(app: FastAPI) -> None:
+    """Gives the application its error handlers."""
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(EvenhandError, _ours)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return _ours(request, InvalidSweep(field_problems(error.errors())))
+
+
+def _ours(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, EvenhandError)
+    return _problem(error.status, error.title, str(error), _fields(error))
+
+
+def _http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return _problem(error.status_code, error.detail, f"{error.detail}. /docs lists what there is.")
+
+
+def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    _log.error("request failed", exc_info=error, extra={"action": "request_failed", "path": request.url.path})
+    return _problem(500, "Evenhand failed", "This is our fault; the server's log has the cause.")
+
+
+def _fields(error: EvenhandError) -> Sequence[FieldProblem]:
+    if isinstance(error, InvalidSweep):
+        return error.problems
+    if isinstance(error, ImbalanceError):
+        return [error.problem]
+    if isinstance(error, UnknownDataset):
+        return [FieldProblem("dataset", str(error), f"one of {', '.join(error.known)}")]
+    if isinstance(error, DatasetError):
+        return [FieldProblem("dataset", error.problem, "files that can be read; GET /v1/datasets tells more")]
+    return []
+
+
+def _problem(status: int, title: str, detail: str, fields: Sequence[FieldProblem] = ()) -> JSONResponse:
+    body: dict[str, object] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    if fields:
+        body["errors"] = [field.as_json() for field in fields]
+    return JSONResponse(body, status_code=status, media_type="application/problem+json")

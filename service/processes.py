@@ -1,0 +1,134 @@
+"""Processes of ours on this machine: started in groups of their own, watched, and stopped to the last one."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_RESTART_PAUSE_S = 1.0
+
+
+class Process:
+    """One command in a process group of its own; its output goes to a file, and by line to `on_line`."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        log: Path,
+        on_line: Callable[[str, str], None],
+    ) -> None:
+        """Describes the process; `start` starts it."""
+        self.name = name
+        self._command, self._environment, self._log, self._on_line = command, environment, log, on_line
+        self._popen: subprocess.Popen[str] | None = None
+        self._groups: set[int] = set()
+
+    def start(self) -> None:
+        """Starts the command, again where it ran before."""
+        self._popen = subprocess.Popen(
+            self._command,
+            env={**os.environ, **self._environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+        self._groups.add(self._popen.pid)
+        threading.Thread(target=self._read, args=(self._popen,), daemon=True).start()
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the command ended; None while it runs."""
+        return self._popen.poll() if self._popen else None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signals every process of every group that this process ever started, whether or not its head lives."""
+        for group in self._groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, number)
+
+    @property
+    def is_gone(self) -> bool:
+        """True where no process of its groups is left."""
+        self.exit_code  # noqa: B018  reaps the head, which otherwise counts as there
+        return not any(map(_has_members, self._groups))
+
+    def _read(self, popen: subprocess.Popen[str]) -> None:
+        assert popen.stdout is not None
+        with self._log.open("a", encoding="utf-8") as log:
+            for line in popen.stdout:
+                log.write(line)
+                log.flush()
+                self._on_line(self.name, line.rstrip("\n"))
+
+
+class Group:
+    """Processes that live and end together; those that `restarted` names come back when they die."""
+
+    def __init__(self, processes: Sequence[Process], *, restarted: Sequence[str]) -> None:
+        """The order is the order of starting; stopping goes the other way round."""
+        self._processes = list(processes)
+        self._restarted = set(restarted)
+        self._restart_at: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Starts them all at once."""
+        for process in self._processes:
+            process.start()
+
+    def look(self, on_event: Callable[[str, str], None]) -> str | None:
+        """Starts again what died and may come back; answers the name of a dead process that may not."""
+        for process in self._processes:
+            if process.exit_code is None:
+                continue
+            if process.name not in self._restarted:
+                return process.name
+            due = self._restart_at.setdefault(process.name, time.monotonic() + _RESTART_PAUSE_S)
+            if time.monotonic() >= due:
+                on_event(process.name, f"ended with {process.exit_code}; started again")
+                del self._restart_at[process.name]
+                process.start()
+        return None
+
+    def stop(self, *, within_s: float) -> None:
+        """Ends every process, and whatever it started, politely at first; returns with none left."""
+        deadline = time.monotonic() + within_s
+        polite_until = time.monotonic() + within_s * 0.7
+        for process in reversed(self._processes):
+            process.signal(signal.SIGTERM)
+            until = polite_until if process.name in self._restarted else deadline
+            _wait(lambda process=process: process.is_gone, until=min(until, polite_until))  # type: ignore[misc]
+        for process in self._processes:
+            process.signal(signal.SIGKILL)
+        _wait(lambda: all(process.is_gone for process in self._processes), until=deadline)
+
+
+def _wait(condition: Callable[[], bool], *, until: float) -> None:
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+def _has_members(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _die_with_parent() -> None:
+    """Runs in the child before its command: the kernel ends it should we be killed without a chance to."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,85 @@
+"""Routes of sweeps."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from sweep.errors import Conflict
+from sweep.resolve import resolve
+from sweep.results import results
+from sweep.slots import progress
+from sweep.spec import SweepSpec
+from sweep.store import DatasetMark, Sweep, SweepState
+
+from .context import PartsOf, SettingsOf
+from .views import ResultsView, SweepList, SweepView, sweep_state, sweep_view
+
+router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"])
+
+
+@router.post("", status_code=201)
+def submit(spec: SweepSpec, response: Response, parts: PartsOf, settings: SettingsOf) -> SweepView:
+    """Submits a sweep; the answer shows it with every default filled in."""
+    info = parts.datasets.info(spec.dataset)
+    sweep = parts.store.add(resolve(spec, info), DatasetMark(classes=info.classes, content=info.content))
+    parts.studies.lay(sweep)
+    response.headers["Location"] = f"/v1/sweeps/{sweep.id}"
+    return _view(sweep, parts, settings)
+
+
+@router.get("")
+def list_sweeps(
+    parts: PartsOf,
+    settings: SettingsOf,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: str | None = None,
+    state: SweepState | None = None,
+    name: str | None = None,
+) -> SweepList:
+    """Lists sweeps, the newest first; `name` narrows to names that contain it."""
+    stored = "open" if state in ("queued", "running", "paused") else state
+    found = parts.store.page(limit=limit + 1, before=cursor, state=stored, name=name)
+    views = [_view(sweep, parts, settings) for sweep in found[:limit]]
+    return SweepList(
+        items=[view for view in views if state in (None, view.state)],
+        next_cursor=found[limit - 1].id if len(found) > limit else None,
+    )
+
+
+@router.get("/{sweep_id}")
+def show(sweep_id: str, parts: PartsOf, settings: SettingsOf) -> SweepView:
+    """One sweep with its scenarios, its progress and links to MLflow."""
+    return _view(parts.store.get(sweep_id), parts, settings)
+
+
+@router.post("/{sweep_id}/cancel")
+def cancel(sweep_id: str, parts: PartsOf, settings: SettingsOf) -> SweepView:
+    """Cancels a sweep: waiting trials end at once, running ones after the epoch at hand; what was recorded stays."""
+    sweep = parts.store.get(sweep_id)
+    if not parts.store.want(sweep_id, "cancel"):
+        raise Conflict(f"Sweep {sweep_id} is {sweep.state}; only a sweep that has not ended can be cancelled.")
+    parts.studies.cancel_waiting(sweep)
+    return _view(parts.store.get(sweep_id), parts, settings)
+
+
+@router.get("/{sweep_id}/results")
+def show_results(sweep_id: str, parts: PartsOf) -> ResultsView:
+    """Per scenario: the best point with its interval, its equals, the baselines, and the gain over each."""
+    sweep = parts.store.get(sweep_id)
+    slots = parts.studies.slots(sweep)
+    found = results(sweep, slots)
+    return ResultsView(
+        sweep=found.sweep,
+        name=found.name,
+        state=sweep_state(sweep, progress(slots)),
+        objective=found.objective,
+        classes=found.classes,
+        replicates=found.replicates,
+        scenarios=found.scenarios,
+        notes=found.notes,
+    )
+
+
+def _view(sweep: Sweep, parts: PartsOf, settings: SettingsOf) -> SweepView:
+    counts = dict(sweep.progress) if sweep.progress else progress(parts.studies.slots(sweep))
+    return sweep_view(sweep, counts, settings)

@@ -1,0 +1,113 @@
+"""What the terminal shows: tables of sweeps, trials and results, in words that claim no more than the intervals do."""
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from .client import Answer
+
+_STATE_STYLES = {
+    "finished": "green",
+    "complete": "green",
+    "failed": "red",
+    "cancelled": "yellow",
+    "running": "cyan",
+}
+
+
+def sweeps_table(sweeps: Iterable[Answer]) -> Table:
+    """One line a sweep."""
+    table = Table("id", "name", "state", "trials", "created")
+    for sweep in sweeps:
+        progress = sweep["progress"]
+        ended = progress["total"] - progress["waiting"] - progress["running"]
+        created = sweep["created_at"][:16].replace("T", " ")
+        table.add_row(sweep["id"], sweep["name"], _state(sweep["state"]), f"{ended}/{progress['total']}", created)
+    return table
+
+
+def sweep_view(sweep: Answer, trials: list[Answer]) -> RenderableType:
+    """A sweep: its scenarios with their class counts, then its trials."""
+    scenarios = Table("scenario", "samples by class", title=f"{sweep['name']} ({sweep['id']}, {sweep['state']})")
+    for scenario in sweep["scenarios"]:
+        counts = ", ".join(f"{c}: {n}" for c, n in zip(sweep["classes"], scenario["counts"], strict=True))
+        scenarios.add_row(f"{scenario['profile']} ×{scenario['ratio']:g}", counts)
+    table = Table("#", "scenario", "loss", "params", "state", "value", "reason")
+    for trial in trials:
+        scenario, value = trial["scenario"], trial["value"]
+        table.add_row(
+            str(trial["number"]),
+            f"{scenario['profile']} ×{scenario['ratio']:g}",
+            trial["loss"],
+            _params(trial["params"]),
+            _state(trial["state"]),
+            "" if value is None else f"{value:.4f}",
+            trial["reason"] or "",
+        )
+    return Group(scenarios, table, Text(f"MLflow: {sweep['links']['mlflow'] or 'once a trial has begun'}"))
+
+
+def results_view(results: Answer) -> RenderableType:
+    """A table per scenario with a sentence on each baseline, then what the numbers cannot tell."""
+    parts: list[RenderableType] = []
+    for scenario in results["scenarios"]:
+        parts += [_scenario_table(results, scenario), *_sentences(scenario), Text("")]
+    return Group(*parts, *(Text(f"• {note}", style="dim") for note in results["notes"]))
+
+
+def _scenario_table(results: Answer, scenario: Answer) -> Table:
+    head, tail = max(scenario["counts"]), min(scenario["counts"])
+    table = Table(
+        title=f"{scenario['profile']}, ratio {scenario['ratio']:g} (classes of {head} to {tail} samples)",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("loss")
+    metrics = list(dict.fromkeys([results["objective"], "balanced_accuracy", "worst_recall"]))
+    for metric in metrics:
+        for part in ("validation", "test"):
+            table.add_column(f"{metric.replace('_', ' ')}\n{part}", justify="right")
+    rows = [scenario["best"], *scenario["baselines"]] if scenario["best"] else scenario["baselines"]
+    for row in rows:
+        scores = [_score(row[part][metric]) for metric in metrics for part in ("validation", "test")]
+        table.add_row(f"{row['loss']} {_params(row['params'])} #{row['trial']}", *scores)
+    return table
+
+
+def _sentences(scenario: Answer) -> list[Text]:
+    if scenario["best"] is None:
+        return [Text("No trial of the swept loss is complete.", style="yellow")]
+    sentences = []
+    equals = scenario["indistinguishable"]
+    if equals is not None:
+        alpha = scenario["best"]["params"]["alpha"]
+        others = [other for other in equals["alphas"] if other != alpha]
+        if others:
+            span = f"{equals['low']:.3g} to {equals['high']:.3g}"
+            text = (
+                f"alpha={alpha:.3g} scored highest on validation; {len(others)} others, {span}, cannot be told from it."
+            )
+        else:
+            text = f"alpha={alpha:.3g} scored highest on validation, and the others can be told from it."
+        sentences.append(Text(text))
+    for gain in scenario["gains"]:
+        ahead = gain["test"] is not None and gain["test"]["low"] is not None and gain["test"]["low"] > 0
+        sentences.append(Text(f"On the test set {gain['verdict']}", style="green" if ahead else ""))
+    return sentences
+
+
+def _score(score: Answer) -> str:
+    if score["low"] is None:
+        return f"{100 * score['mean']:.1f}"
+    return f"{100 * score['mean']:.1f} ± {50 * (score['high'] - score['low']):.1f}"
+
+
+def _params(params: Answer) -> str:
+    shown = {name: value for name, value in params.items() if value != 0 or name == "alpha"}
+    return " ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in shown.items())
+
+
+def _state(state: str) -> Text:
+    return Text(state, style=_STATE_STYLES.get(state, ""))

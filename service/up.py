@@ -1,0 +1,201 @@
+"""`evenhand up`: API, MLflow server and workers on one machine and one data folder."""
+
+import contextlib
+import fcntl
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from sweep.settings import Settings
+
+from .client import ApiError, Client
+from .processes import Group, Process
+
+HOST = "127.0.0.1"
+_READY_WITHIN_S = 120.0
+_STOP_WITHIN_S = 9.0
+_LOOK_EVERY_S = 0.2
+
+
+class UpError(Exception):
+    """Raised where the services cannot run; the message names what is in the way and the remedy."""
+
+
+class Stopped(Exception):
+    """Raised out of a wait by Ctrl-C or SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where API and MLflow listen, on the loopback address."""
+
+    api: int
+    mlflow: int
+
+    @property
+    def api_url(self) -> str:
+        """The API's address."""
+        return f"http://{HOST}:{self.api}"
+
+    @property
+    def mlflow_url(self) -> str:
+        """MLflow's address."""
+        return f"http://{HOST}:{self.mlflow}"
+
+    @property
+    def mlflow_page(self) -> str:
+        """Where a person opens MLflow: without the workflow it shows an empty page of another kind."""
+        return f"{self.mlflow_url}/#/experiments?workflowType=machine_learning"
+
+    @classmethod
+    def free(cls) -> "Ports":
+        """Two ports that nobody listens on now."""
+        with socket.socket() as first, socket.socket() as second:
+            first.bind((HOST, 0))
+            second.bind((HOST, 0))
+            return cls(api=first.getsockname()[1], mlflow=second.getsockname()[1])
+
+
+class Services:
+    """The services of one data folder, running within `running()`."""
+
+    def __init__(self, data_dir: Path, ports: Ports, *, workers: int, say: Callable[[str, str], None]) -> None:
+        """`say(name, line)` is told what happens."""
+        self.data_dir, self.ports, self.workers = data_dir.resolve(), ports, workers
+        self._say = say
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Group]:
+        """Starts everything, waits until it is healthy, and stops all of it at the end, whatever happened.
+
+        Raises:
+            UpError: where a port or the folder is taken, or a service dies or does not get ready.
+            Stopped: on Ctrl-C and SIGTERM.
+        """
+        with self._folder(), _signals():
+            self._check_ports()
+            group = Group(self._processes(), restarted=[f"worker-{n}" for n in range(self.workers)])
+            try:
+                group.start()
+                self._await_health(group)
+                yield group
+            finally:
+                with _deaf():
+                    group.stop(within_s=_STOP_WITHIN_S)
+
+    def watch(self, group: Group, *, once: bool = False) -> None:
+        """Keeps the workers alive, for ever or `once`; raises UpError where API or MLflow dies."""
+        while True:
+            dead = group.look(self._say)
+            if dead is not None:
+                raise UpError(f"{dead} ended by itself; its log is {self._log(dead)}.")
+            if once:
+                return
+            time.sleep(_LOOK_EVERY_S)
+
+    def _await_health(self, group: Group) -> None:
+        deadline = time.monotonic() + _READY_WITHIN_S
+        with Client(self.ports.api_url) as client:
+            while time.monotonic() < deadline:
+                self.watch(group, once=True)
+                with contextlib.suppress(ApiError):
+                    if client.readiness()["workers"] >= self.workers:
+                        return
+                time.sleep(_LOOK_EVERY_S)
+        raise UpError(f"Not ready within {_READY_WITHIN_S:.0f} s; the logs are in {self.data_dir / 'logs'}.")
+
+    def _processes(self) -> list[Process]:
+        environment = self._environment()
+        python = sys.executable
+        mlflow = [
+            python, "-m", "mlflow", "server", "--host", HOST, "--port", str(self.ports.mlflow), "--workers", "1",
+            "--backend-store-uri", f"sqlite:///{self.data_dir / 'mlflow.db'}",
+            "--artifacts-destination", str(self.data_dir / "artifacts"),
+        ]  # fmt: skip
+        api = [
+            python, "-m", "uvicorn", "--factory", "service.app:create_app", "--host", HOST,
+            "--port", str(self.ports.api), "--no-access-log", "--timeout-graceful-shutdown", "2",
+        ]  # fmt: skip
+        commands = {"mlflow": mlflow, "api": api}
+        commands |= {f"worker-{n}": [python, "-m", "worker"] for n in range(self.workers)}
+        return [
+            Process(name, command, environment=environment, log=self._log(name), on_line=self._on_line)
+            for name, command in commands.items()
+        ]
+
+    def _environment(self) -> dict[str, str]:
+        settings = Settings()
+        given = settings.model_fields_set
+        quick = {
+            "heartbeat_interval_s": "2",
+            "heartbeat_grace_s": "15",
+        }  # all on one machine: seen dead sooner
+        return {
+            **settings.mlflow_environment,
+            **{f"EVENHAND_{name.upper()}": value for name, value in quick.items() if name not in given},
+            "EVENHAND_DATA_DIR": str(self.data_dir),
+            "MLFLOW_TRACKING_URI": self.ports.mlflow_url,
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _on_line(self, name: str, line: str) -> None:
+        if name != "mlflow" and line.strip():  # MLflow's chatter is kept in its log file
+            self._say(name, line)
+
+    def _log(self, name: str) -> Path:
+        return self.data_dir / "logs" / f"{name}.log"
+
+    def _check_ports(self) -> None:
+        for port, option, owner in (
+            (self.ports.api, "--port", "the API"),
+            (self.ports.mlflow, "--mlflow-port", "MLflow"),
+        ):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((HOST, port))
+                except OSError as error:
+                    raise UpError(f"Port {port} for {owner} is taken. Choose another one with {option}.") from error
+
+    @contextlib.contextmanager
+    def _folder(self) -> Iterator[None]:
+        (self.data_dir / "logs").mkdir(parents=True, exist_ok=True)
+        (self.data_dir / "datasets").mkdir(exist_ok=True)
+        with (self.data_dir / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UpError(
+                    f"The folder {self.data_dir} is in use by another `evenhand up` or `demo`."
+                    " Choose another with --data."
+                ) from error
+            yield
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise Stopped
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Lets no second Ctrl-C cut the stopping short: it takes ten seconds at most."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
