@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, BackgroundTasks, Query, Response
 
 from sweep.errors import Conflict
 from sweep.resolve import resolve
@@ -18,11 +18,16 @@ router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"])
 
 
 @router.post("", status_code=201)
-def submit(spec: SweepSpec, response: Response, parts: PartsOf, settings: SettingsOf) -> SweepView:
-    """Submits a sweep; the answer shows it with every default filled in."""
+def submit(
+    spec: SweepSpec, response: Response, later: BackgroundTasks, parts: PartsOf, settings: SettingsOf
+) -> SweepView:
+    """Submits a sweep; the answer shows it with every default filled in.
+
+    Once it is answered the sweep is promised: whoever reconciles next lays what a crash leaves of its slots.
+    """
     info = parts.datasets.info(spec.dataset)
     sweep = parts.store.add(resolve(spec, info), DatasetMark(classes=info.classes, content=info.content))
-    parts.studies.lay(sweep)
+    later.add_task(parts.reconciler.look_at, sweep)
     response.headers["Location"] = f"/v1/sweeps/{sweep.id}"
     return _view(sweep, parts, settings)
 
@@ -53,12 +58,13 @@ def show(sweep_id: str, parts: PartsOf, settings: SettingsOf) -> SweepView:
 
 
 @router.post("/{sweep_id}/cancel")
-def cancel(sweep_id: str, parts: PartsOf, settings: SettingsOf) -> SweepView:
+def cancel(sweep_id: str, later: BackgroundTasks, parts: PartsOf, settings: SettingsOf) -> SweepView:
     """Cancels a sweep: waiting trials end at once, running ones after the epoch at hand; what was recorded stays."""
     sweep = parts.store.get(sweep_id)
     if not parts.store.want(sweep_id, "cancel"):
         raise Conflict(f"Sweep {sweep_id} is {sweep.state}; only a sweep that has not ended can be cancelled.")
     parts.studies.cancel_waiting(sweep)
+    later.add_task(parts.reconciler.look_at, sweep)
     return _view(parts.store.get(sweep_id), parts, settings)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -63,12 +64,14 @@ def _scenario_table(results: Answer, scenario: Answer) -> Table:
         title=f"{scenario['profile']}, ratio {scenario['ratio']:g} (classes of {head} to {tail} samples)",
         title_justify="left",
         title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("loss")
     metrics = list(dict.fromkeys([results["objective"], "balanced_accuracy", "worst_recall"]))
     for metric in metrics:
         for part in ("validation", "test"):
-            table.add_column(f"{metric.replace('_', ' ')}\n{part}", justify="right")
+            table.add_column(metric.replace("_", "\n") + f"\n{part}", justify="right", no_wrap=True)
     rows = [scenario["best"], *scenario["baselines"]] if scenario["best"] else scenario["baselines"]
     for row in rows:
         scores = [_score(row[part][metric]) for metric in metrics for part in ("validation", "test")]

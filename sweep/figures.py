@@ -88,7 +88,7 @@ def results_figure(results: Results) -> bytes:
     """Test and validation score over alpha, one column a scenario, the baselines as bands."""
     columns = len(results.scenarios)
     figure = Figure(figsize=(4.3 * columns + 1.8, 6.4), layout="constrained")
-    grid = figure.subplots(2, columns, squeeze=False, sharey="row")
+    grid = figure.subplots(2, columns, squeeze=False, sharex=True, sharey="row")
     for column, scenario in enumerate(results.scenarios):
         for row, part in enumerate(("validation", "test")):
             axes = grid[row][column]

@@ -6,13 +6,15 @@ and every step may be done twice.
 
 import logging
 
+from .errors import Unavailable
 from .slots import Slot, has_ended, progress
 from .store import Store, Sweep, SweepState
 from .studies import Studies
 from .summary import write_summary
 from .tracking import RunStatus, Tracking
 
-_LEASE_S = 120.0
+_LEASE_S = 600.0
+"""Longer than any look takes: laying the largest sweep takes a few minutes on SQLite."""
 _log = logging.getLogger(__name__)
 
 
@@ -30,11 +32,13 @@ class Reconciler:
             self.look_at(sweep)
 
     def look_at(self, sweep: Sweep) -> None:
-        """Repairs one sweep, and closes it where all its trials have ended."""
+        """Lays what is missing of one sweep, repairs it, and closes it where all its trials have ended."""
         name = f"reconcile/{sweep.id}"
         if self._store.lease(name, holder=self._holder, seconds=_LEASE_S):
             try:
                 self._repair(self._store.get(sweep.id))
+            except Unavailable as error:  # the next look may find MLflow back; the other sweeps need not wait for it
+                _log.warning("sweep left", extra={"action": "sweep_left", "sweep": sweep.id, "reason": str(error)})
             finally:
                 self._store.release(name, holder=self._holder)
 

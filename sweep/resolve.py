@@ -12,7 +12,7 @@ from .plan import Scenario, total_trials
 from .space import Range, Space, grid_size, grid_values, is_searched
 from .spec import Imbalance, SweepSpec, Training, Validation
 
-MAX_TRIALS = 100_000
+MAX_TRIALS = 50_000
 DEFAULT_TRIALS = 8
 _SMALL_POOL = 10_000
 """Pools below this many samples are trained in batches of 64, larger ones of 128."""

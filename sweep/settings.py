@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     """A running trial without a heartbeat for so long is lost, and its slot is queued again."""
     max_retry: int = Field(3, ge=0)
     """How many lost attempts of one slot are replaced."""
+    drain_timeout_s: float = Field(4.0, ge=0)
+    """Seconds that a worker that is asked to leave has for the epoch at hand; then its trials are queued again."""
     threads: int = Field(1, ge=1)
     """CPU threads of a worker; part of the numbers, since sums over several threads differ in their last bits."""
     width: int = Field(1, ge=1)
@@ -51,6 +53,7 @@ class Settings(BaseSettings):
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
             "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
             "MLFLOW_ENABLE_AI_GATEWAY": "false",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         }

@@ -52,7 +52,7 @@ class Studies:
         self._max_retry = max_retry
 
     def lay(self, sweep: Sweep) -> None:
-        """Creates the studies and slots that the sweep lacks: all of them at first, none when all is well."""
+        """Creates the studies and slots that the sweep lacks, all of them at first; call it under a lease."""
         for plan in sweep.studies:
             study = optuna.create_study(
                 study_name=_study_name(sweep, plan),
@@ -72,7 +72,7 @@ class Studies:
     def claim(self, sweep: Sweep, *, worker: str, width: int) -> list[Claim]:
         """Up to `width` waiting slots of one study of the sweep, now running and held by `worker`."""
         for plan in sweep.studies:
-            waiting = self._study(sweep, plan).get_trials(deepcopy=False, states=(_WAITING,))
+            waiting = [trial for trial in self._trials(sweep, plan) if trial.state == _WAITING]
             claims: list[Claim] = []
             for trial in sorted(waiting, key=lambda trial: trial.user_attrs["slot"]):
                 if len(claims) < width and self._take(trial._trial_id):

@@ -91,6 +91,10 @@ class Batch:
             _log.exception("batch failed", extra={"action": "batch_failed", "sweep": self._sweep.id})
             self._end_all("failed", f"{type(error).__name__}: {error}")
 
+    def abandon(self, reason: str) -> None:
+        """Queues again what is still in training, from another thread: for a worker that cannot wait any longer."""
+        self._end_all("stopped", reason)
+
     def _start(self, data: DeviceData, labels_N: NDArray[np.int64]) -> None:
         sweep = self._sweep
         experiment_id = sweep.experiment_id or self._tracking.experiment(sweep)

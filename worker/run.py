@@ -7,6 +7,8 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import torch
@@ -51,8 +53,8 @@ def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) 
         looked_at = 0.0
         while not stop.is_set():
             try:
-                busy = _one_batch(parts, shelf, name=name, width=settings.width, stop=stop)
-                if not busy or time.monotonic() - looked_at > _RECONCILE_EVERY_S:
+                busy = _one_batch(parts, settings, shelf, name=name, stop=stop)
+                if time.monotonic() - looked_at > (_RECONCILE_EVERY_S if busy else _IDLE_S):
                     looked_at = time.monotonic()
                     parts.reconciler.run()
             except Exception:  # a store that is away costs time, never the worker
@@ -62,12 +64,12 @@ def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) 
                 stop.wait(_IDLE_S)
 
 
-def _one_batch(parts: Parts, shelf: Shelf, *, name: str, width: int, stop: threading.Event) -> bool:
+def _one_batch(parts: Parts, settings: Settings, shelf: Shelf, *, name: str, stop: threading.Event) -> bool:
     """Claims and runs one batch of the oldest sweep that has work; False where none has."""
     for sweep in parts.store.open_sweeps():
         if sweep.wanted != "run":
             continue
-        claims = parts.studies.claim(sweep, worker=name, width=width)
+        claims = parts.studies.claim(sweep, worker=name, width=settings.width)
         if claims:
             batch = Batch(
                 sweep,
@@ -78,6 +80,30 @@ def _one_batch(parts: Parts, shelf: Shelf, *, name: str, width: int, stop: threa
                 worker=name,
                 stop=stop,
             )
-            batch.run(shelf)
+            with _leaves_in_time(batch, parts, settings, name=name, stop=stop):
+                batch.run(shelf)
             return True
     return False
+
+
+@contextmanager
+def _leaves_in_time(
+    batch: Batch, parts: Parts, settings: Settings, *, name: str, stop: threading.Event
+) -> Iterator[None]:
+    """Ends the process once it was asked to leave and the epoch at hand has taken longer than the drain timeout."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(_IDLE_S):
+            if stop.is_set() and not ended.wait(settings.drain_timeout_s):
+                batch.abandon("The worker was asked to leave in the middle of an epoch; the trial is tried again.")
+                parts.store.sign_off(name)
+                os._exit(0)
+
+    watcher = threading.Thread(target=watch, name="drain", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
