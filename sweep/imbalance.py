@@ -79,11 +79,10 @@ def class_counts(
 ) -> tuple[int, ...]:
     """Training samples of each class, in label order.
 
-    `pool` holds the samples available by class: under a balanced holdout those that validation left, under
-    a stratified one the whole class. `order` lists the classes from head to tail. `n_max` defaults to the
-    smallest class, so that all ratios share one head and their subsets are nested; a larger one is allowed
-    as long as every class has what its place asks for. The profile `counts` takes `counts` in label order,
-    `natural` takes the pool as it is.
+    `pool` holds the samples available by class: under a balanced holdout those that validation left, under a stratified
+    one the whole class. `order` lists the classes from head to tail. `n_max` defaults to the smallest class, so that
+    all ratios share one head and their subsets are nested; a larger one is allowed as long as each class has what its
+    place asks for. The profile `counts` takes `counts` in label order, `natural` takes the pool as it is.
 
     Raises ImbalanceError, with the numbers, where a class would have no sample or has too few.
     """

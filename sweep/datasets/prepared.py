@@ -1,0 +1,140 @@
+"""The kept form of a data set: checked once, written as arrays, memory-mapped ever after.
+
+`prepared/NAME-FINGERPRINT/` in the data folder holds four .npy files and info.json. Such a folder appears
+whole or not at all, and never changes: other files, or a newer reader, have another fingerprint.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from ..errors import DatasetError
+from .dataset import Dataset, DatasetInfo
+from .labels import check_counts, encode_labels, set_aside
+from .raw import Raw, Source
+
+_READER_VERSION = 1
+"""Raised whenever readers or encodings change, so that what they wrote before is prepared anew."""
+_INFO = "info.json"
+_INFO_TYPE = TypeAdapter(DatasetInfo)
+_ARRAYS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
+
+
+def fingerprint(source: Source) -> str:
+    """16 hexadecimal digits over the files' paths, sizes and times; reads no file."""
+    digest = hashlib.sha256(f"{_READER_VERSION} {source.name}".encode())
+    for path in source.files:
+        stat = path.stat()
+        digest.update(f"\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]
+
+
+def prepare(source: Source, folder: Path) -> Path:
+    """The place of the prepared form under `folder`; reads and checks the data set where there is none yet.
+
+    Raises DatasetError where the files cannot be used.
+    """
+    key = fingerprint(source)
+    place = folder / f"{source.name}-{key}"
+    if place.is_dir():
+        return place
+    dataset = _checked(source, key)
+    if fingerprint(source) != key:
+        raise DatasetError("its files changed while they were read. Try again.", dataset=source.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
+        written = Path(unfinished, source.name)
+        _write(dataset, written)
+        _publish(written, place)
+    return place
+
+
+def read_info(place: Path) -> DatasetInfo:
+    """The facts kept in a prepared folder."""
+    return _INFO_TYPE.validate_json((place / _INFO).read_bytes())
+
+
+def open_dataset(place: Path) -> Dataset:
+    """The arrays of a prepared folder, memory-mapped."""
+    arrays = {name: np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
+    return Dataset(info=read_info(place), **arrays)
+
+
+def _checked(source: Source, key: str) -> Dataset:
+    raw = source.read()
+    labels_N, classes = encode_labels(raw.labels_N, classes=raw.classes, dataset=source.name)
+    is_test_N = _test_part(raw, labels_N, classes=classes, dataset=source.name)
+    encoded = raw.encode(is_test_N)
+    notes = () if raw.is_test_N is not None else (_set_aside_note(raw),)
+    train_labels, test_labels = labels_N[~is_test_N], labels_N[is_test_N]
+    train_inputs, test_inputs = encoded.inputs[~is_test_N], encoded.inputs[is_test_N]
+    info = DatasetInfo(
+        name=source.name,
+        kind=raw.kind,
+        classes=classes,
+        shape=encoded.inputs.shape[1:],
+        pool_counts=_counts(train_labels, classes),
+        test_counts=_counts(test_labels, classes),
+        source=" ".join((raw.source, *notes, *encoded.notes)),
+        fingerprint=key,
+        content=_content((train_inputs, train_labels, test_inputs, test_labels), classes),
+        columns=encoded.columns,
+    )
+    return Dataset(
+        info=info,
+        train_inputs=train_inputs,
+        train_labels=train_labels,
+        test_inputs=test_inputs,
+        test_labels=test_labels,
+    )
+
+
+def _test_part(raw: Raw, labels_N: NDArray[np.int64], *, classes: tuple[str, ...], dataset: str) -> NDArray[np.bool_]:
+    if raw.is_test_N is None:
+        check_counts(_counts(labels_N, classes), needed=3, names=classes, where="in all", dataset=dataset)
+        return set_aside(labels_N, classes=len(classes), fraction=raw.test_fraction)
+    for where, labels, needed in (
+        ("for training", labels_N[~raw.is_test_N], 2),
+        ("for testing", labels_N[raw.is_test_N], 1),
+    ):
+        check_counts(_counts(labels, classes), needed=needed, names=classes, where=where, dataset=dataset)
+    return raw.is_test_N
+
+
+def _set_aside_note(raw: Raw) -> str:
+    return f"No test part comes with it: {raw.test_fraction:.0%} of each class, always the same, is set aside."
+
+
+def _counts(labels_N: NDArray[np.int64], classes: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(np.bincount(labels_N, minlength=len(classes)).tolist())
+
+
+def _content(arrays: Iterable[NDArray[np.generic]], classes: tuple[str, ...]) -> str:
+    digest = hashlib.sha256(json.dumps(classes).encode())
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _write(dataset: Dataset, folder: Path) -> None:
+    folder.mkdir()
+    for name in _ARRAYS:
+        np.save(folder / f"{name}.npy", getattr(dataset, name), allow_pickle=False)
+    (folder / _INFO).write_text(json.dumps(asdict(dataset.info), ensure_ascii=False), encoding="utf-8")
+
+
+def _publish(written: Path, place: Path) -> None:
+    try:
+        written.replace(place)
+    except OSError:
+        # Another process was faster: a folder that is there is whole, and holds the same.
+        if not place.is_dir():
+            raise
