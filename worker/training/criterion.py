@@ -42,9 +42,7 @@ def loss_names() -> tuple[str, ...]:
     return (ADAPTIVE, *sorted(own & set(loss.__all__)))
 
 
-def _refuse_unknown(
-    name: str, *, params: Mapping[str, float | str], known: Mapping[str, inspect.Parameter]
-) -> None:
+def _refuse_unknown(name: str, *, params: Mapping[str, float | str], known: Mapping[str, inspect.Parameter]) -> None:
     if unknown := set(params) - set(known):
         raise ValueError(
             f"Expected parameters of {name} among {', '.join(known)}, got {', '.join(sorted(unknown))}."

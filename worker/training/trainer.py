@@ -87,9 +87,7 @@ class Training:
     def _held(self, position: int) -> Learner:
         if position not in self._learners:
             held = ", ".join(map(str, self._learners)) or "none"
-            raise ValueError(
-                f"Expected a member still held ({held}), got {position}. Ask before dropping it."
-            )
+            raise ValueError(f"Expected a member still held ({held}), got {position}. Ask before dropping it.")
         return self._learners[position]
 
     def _record(

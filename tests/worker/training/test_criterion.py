@@ -47,9 +47,7 @@ def test_every_name_gives_a_mean_that_can_be_minimised() -> None:
 
 def test_the_pieces_of_a_loss_are_no_loss() -> None:
     assert {"adaptive", "cross_entropy", "focal", "weighted", "balanced_softmax"} <= set(loss_names())
-    assert not {"AdaptiveLoss", "class_errors", "update_importance", "weighted_cross_entropy"} & set(
-        loss_names()
-    )
+    assert not {"AdaptiveLoss", "class_errors", "update_importance", "weighted_cross_entropy"} & set(loss_names())
 
 
 def test_unknown_losses_and_parameters_are_refused_with_the_known_ones() -> None:

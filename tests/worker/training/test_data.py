@@ -33,9 +33,9 @@ def test_images_stay_uint8_and_are_normalised_by_the_pool_by_batch(images: Devic
 
 def test_test_images_are_normalised_by_the_pool_and_not_by_themselves(images: DeviceData) -> None:
     pool = images.train_inputs.double()
-    expected = (images.test_inputs - pool.mean(dim=(0, 2, 3))[:, None, None]) / pool.std(
-        dim=(0, 2, 3), correction=0
-    )[:, None, None]
+    expected = (images.test_inputs - pool.mean(dim=(0, 2, 3))[:, None, None]) / pool.std(dim=(0, 2, 3), correction=0)[
+        :, None, None
+    ]
     torch.testing.assert_close(images.prepare(images.test_inputs), expected.float())
 
 

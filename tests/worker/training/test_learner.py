@@ -70,9 +70,7 @@ def test_the_course_is_that_of_a_plain_loop(alpha: float, plain: TrialSpec, blob
     assert records[-1].validation.nll == pytest.approx(nll, rel=1e-5)
 
 
-def test_alpha_zero_leaves_the_weights_of_cross_entropy_to_the_last_bit(
-    plain: TrialSpec, images: DeviceData
-) -> None:
+def test_alpha_zero_leaves_the_weights_of_cross_entropy_to_the_last_bit(plain: TrialSpec, images: DeviceData) -> None:
     spec = replace(plain, model="small_cnn", optimizer="adamw", lr=0.01, augment=True, batch_size=7)
     zero = replace(spec, loss="adaptive", loss_params={"alpha": 0.0})
     ours, theirs = (Learner(Member(one, 1, np.arange(30), np.arange(30, 40)), images) for one in (zero, spec))

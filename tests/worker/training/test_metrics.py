@@ -26,9 +26,7 @@ def test_scores_equal_those_of_scikit_learn(classes: int, seed: int) -> None:
         "accuracy": reference.accuracy_score(truth, prediction),
         "balanced_accuracy": reference.balanced_accuracy_score(truth, prediction),
         "worst_recall": recall_C.min(),
-        "macro_f1": reference.f1_score(
-            truth, prediction, labels=range(classes), average="macro", zero_division=0
-        ),
+        "macro_f1": reference.f1_score(truth, prediction, labels=range(classes), average="macro", zero_division=0),
         "g_mean": np.prod(recall_C) ** (1 / classes),
     }
     assert got == pytest.approx(expected, abs=1e-12)

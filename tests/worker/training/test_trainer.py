@@ -115,9 +115,7 @@ def test_alpha_zero_is_cross_entropy_to_the_last_bit(adaptive: TrialSpec, blobs:
     assert ours.nll == theirs.nll
 
 
-def test_the_odd_sample_is_left_out_where_it_would_be_a_batch_of_one(
-    plain: TrialSpec, images: DeviceData
-) -> None:
+def test_the_odd_sample_is_left_out_where_it_would_be_a_batch_of_one(plain: TrialSpec, images: DeviceData) -> None:
     spec = replace(plain, model="small_cnn", epochs=1)
     (record,) = Training([Member(spec, 1, np.arange(33), np.arange(33, 40))], images).run_epoch()
     assert (record.steps, record.samples) == (2, 32)

@@ -1,0 +1,140 @@
+"""The mathematics of the adaptive loss, as pure functions on tensors.
+
+Nothing here holds state, writes into an argument, waits for a device or lets a shape depend on data: every
+function runs under `torch.func.vmap`, `torch.compile(fullgraph=True)` and CUDA graphs. Arguments are not
+checked here; `AdaptiveLoss` does that.
+
+Shapes: logits are (N, C) or (N, C, d1, ...), targets (N) or (N, d1, ...) of int64. _C: a value a class.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+def adaptive(
+    logits: Tensor,
+    target: Tensor,
+    importance_C: Tensor,
+    *,
+    alpha: float | Tensor,
+    update: bool = True,
+    ignore_index: int = -100,
+    label_smoothing: float | Tensor = 0.0,
+    reduction: Reduction = "mean",
+) -> tuple[Tensor, Tensor]:
+    """The adaptive loss, and the importance after this batch (which is also the one that weighted it).
+
+    With `update=False` the importance is used as it stands and handed back. `alpha` and `label_smoothing` may
+    be 0-d tensors, so that the members of a stack can each have their own: `vmap` over them, the importance
+    and the logits. No gradient flows through the importance.
+
+    Source: "An Intuitive Loss for Imbalanced Classification", a post at sachinruk.github.io of 28 August 2021. It is
+    the recall loss of Tian et al. (arXiv:2106.14917) with a moving average.
+
+    >>> logits, target = torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1])
+    >>> loss, importance = adaptive(logits, target, torch.ones(2), alpha=0.5)
+    >>> importance
+    tensor([0.5000, 1.0000])
+    """
+    importance_C = importance_C.detach()
+    if update:
+        false_negatives_C, counts_C = class_errors(logits, target, ignore_index=ignore_index, dtype=importance_C.dtype)
+        importance_C = update_importance(
+            importance_C, false_negatives_C=false_negatives_C, counts_C=counts_C, alpha=alpha
+        )
+    loss = weighted_cross_entropy(
+        logits,
+        target,
+        weight_C=importance_C,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        reduction=reduction,
+    )
+    return loss, importance_C
+
+
+def class_errors(
+    logits: Tensor, target: Tensor, *, ignore_index: int = -100, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
+    """False negatives and elements of each class in the batch, both of shape (C) and the given dtype.
+
+    The predicted class is the arg max over dimension 1, the first one where several are equal. Elements whose
+    target is `ignore_index` count nowhere. A class out of range raises IndexError on a CPU.
+
+    >>> class_errors(torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1, 1]))
+    (tensor([0., 1.]), tensor([1., 2.]))
+    """
+    num_classes = logits.shape[1]
+    # On a CPU max reads dense logits up to eight times faster than argmax, and chooses alike between equals.
+    missed = logits.detach().max(dim=1).indices != target
+    # Bins 2c and 2c + 1 hold the hits and misses of class c, and the last one what is ignored. Integers,
+    # because a float32 sum of ones stands still at 2 ** 24, which a batch of large images reaches.
+    bins = torch.where(target == ignore_index, 2 * num_classes, 2 * target + missed).flatten()
+    tally = torch.zeros(2 * num_classes + 1, dtype=torch.int64, device=logits.device)
+    tally_C2 = tally.index_add(0, bins, torch.ones_like(bins))[:-1].view(num_classes, 2)
+    return tally_C2[:, 1].to(dtype), tally_C2.sum(dim=1).to(dtype)
+
+
+def update_importance(
+    importance_C: Tensor, *, false_negatives_C: Tensor, counts_C: Tensor, alpha: float | Tensor
+) -> Tensor:
+    """The importance moved by `alpha` towards each class's false-negative rate; absent classes keep theirs.
+
+    importance <- alpha * false negatives / count + (1 - alpha) * importance, where the count is above 0.
+
+    >>> false_negatives_C, counts_C = torch.tensor([1.0, 0.0]), torch.tensor([4.0, 0.0])
+    >>> update_importance(torch.ones(2), false_negatives_C=false_negatives_C, counts_C=counts_C, alpha=1.0)
+    tensor([0.2500, 1.0000])
+    """
+    rate_C = false_negatives_C / counts_C.clamp(min=1)
+    return torch.where(counts_C > 0, alpha * rate_C + (1 - alpha) * importance_C, importance_C)
+
+
+def weighted_cross_entropy(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    weight_C: Tensor,
+    ignore_index: int = -100,
+    label_smoothing: float | Tensor = 0.0,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Each element's cross-entropy times the weight of its target's class, reduced.
+
+    "mean" divides by the number of elements that are not ignored, not by the sum of their weights as
+    `torch.nn.functional.cross_entropy` does; a batch in which all are ignored has loss 0 and gradient 0
+    (torch: NaN). "none" gives the shape of the target, with 0 where ignored. With label smoothing the weight
+    of the target's class goes for the whole smoothed cross-entropy (torch weights each class's term by its
+    own). Logits and weights are brought to the higher precision of the two. With weights of one, the mean and
+    its gradient are those of `torch.nn.functional.cross_entropy` to the last bit.
+
+    >>> weighted_cross_entropy(torch.zeros(2, 2), torch.tensor([0, 1]), weight_C=torch.tensor([1.0, 3.0]))
+    tensor(1.3863)
+    """
+    dtype = torch.promote_types(logits.dtype, weight_C.dtype)
+    weight_C = weight_C.to(dtype)
+    log_p = F.log_softmax(logits.to(dtype), dim=1)
+    kept = target != ignore_index
+    # nll_loss does the weighting, for its order of summation is what makes the result that of cross_entropy.
+    # Each term is divided before the two are added for the same reason.
+    divisor = kept.sum().clamp(min=1) if reduction == "mean" else 1
+    nll = F.nll_loss(
+        log_p,
+        target,
+        weight=weight_C,
+        ignore_index=ignore_index,
+        reduction="none" if reduction == "none" else "sum",
+    )
+    nll = nll / divisor
+    if not isinstance(label_smoothing, Tensor) and label_smoothing == 0:
+        return nll
+    weight = torch.where(kept, weight_C[torch.where(kept, target, 0)], 0)
+    uniform = -log_p.sum(dim=1) * weight
+    if reduction != "none":
+        uniform = uniform.sum()
+    return (1 - label_smoothing) * nll + uniform / divisor * (label_smoothing / logits.shape[1])
