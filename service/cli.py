@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -90,7 +89,7 @@ def demo(
 @app.command()
 def worker() -> None:
     """Runs one worker on the settings of the environment, until SIGTERM or Ctrl-C."""
-    raise typer.Exit(subprocess.run([sys.executable, "-m", "worker"], check=False).returncode)
+    os.execv(sys.executable, [sys.executable, "-m", "worker"])  # signals reach the worker itself
 
 
 @app.command()

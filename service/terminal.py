@@ -9,6 +9,7 @@ from rich.text import Text
 
 from .client import Answer
 
+_MAX_ALPHAS = 8
 _STATE_STYLES = {
     "finished": "green",
     "complete": "green",
@@ -88,10 +89,9 @@ def _sentences(scenario: Answer) -> list[Text]:
         alpha = scenario["best"]["params"]["alpha"]
         others = [other for other in equals["alphas"] if other != alpha]
         if others:
-            span = f"{equals['low']:.3g} to {equals['high']:.3g}"
-            text = (
-                f"alpha={alpha:.3g} scored highest on validation; {len(others)} others, {span}, cannot be told from it."
-            )
+            listed = ", ".join(f"{other:.3g}" for other in others[:_MAX_ALPHAS])
+            more = f" and {len(others) - _MAX_ALPHAS} more" if len(others) > _MAX_ALPHAS else ""
+            text = f"alpha={alpha:.3g} scored highest on validation, but cannot be told from {listed}{more}."
         else:
             text = f"alpha={alpha:.3g} scored highest on validation, and the others can be told from it."
         sentences.append(Text(text))

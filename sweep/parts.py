@@ -35,10 +35,13 @@ class Parts:
             studies = Studies(settings.database, max_retry=settings.max_retry)
         store = Store(engine)
         tracking = Tracking(settings.mlflow_tracking_uri, stop=stop)
+        once = threading.Event()
+        once.set()
+        impatient = Tracking(settings.mlflow_tracking_uri, stop=once)
         return cls(
             store=store,
             studies=studies,
             tracking=tracking,
             datasets=Datasets(settings.data_dir),
-            reconciler=Reconciler(store, studies, tracking, holder=holder, grace_s=settings.heartbeat_grace_s),
+            reconciler=Reconciler(store, studies, impatient, holder=holder, grace_s=settings.heartbeat_grace_s),
         )

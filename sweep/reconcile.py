@@ -5,6 +5,7 @@ and every step may be done twice.
 """
 
 import logging
+import secrets
 
 from .errors import Unavailable
 from .slots import Slot, has_ended, progress
@@ -13,8 +14,8 @@ from .studies import Studies
 from .summary import write_summary
 from .tracking import RunStatus, Tracking
 
-_LEASE_S = 600.0
-"""Longer than any look takes: laying the largest sweep takes a few minutes on SQLite."""
+_LEASE_S = 60.0
+"""Longer than any look takes; a process that dies while it looks holds the others up for so long."""
 _log = logging.getLogger(__name__)
 
 
@@ -22,7 +23,10 @@ class Reconciler:
     """Holds every open sweep to its invariant: some slot waits or runs, or the sweep is closed."""
 
     def __init__(self, store: Store, studies: Studies, tracking: Tracking, *, holder: str, grace_s: float) -> None:
-        """`holder` names this process in the leases; a worker without a sign of life for `grace_s` is dead."""
+        """`holder` names this process in the leases; a worker without a sign of life for `grace_s` is dead.
+
+        `tracking` should try once only: a look holds a lease, and there is another look soon.
+        """
         self._store, self._studies, self._tracking = store, studies, tracking
         self._holder, self._grace_s = holder, grace_s
 
@@ -33,14 +37,14 @@ class Reconciler:
 
     def look_at(self, sweep: Sweep) -> None:
         """Lays what is missing of one sweep, repairs it, and closes it where all its trials have ended."""
-        name = f"reconcile/{sweep.id}"
-        if self._store.lease(name, holder=self._holder, seconds=_LEASE_S):
+        name, holder = f"reconcile/{sweep.id}", f"{self._holder}/{secrets.token_hex(4)}"
+        if self._store.lease(name, holder=holder, seconds=_LEASE_S):
             try:
                 self._repair(self._store.get(sweep.id))
             except Unavailable as error:  # the next look may find MLflow back; the other sweeps need not wait for it
                 _log.warning("sweep left", extra={"action": "sweep_left", "sweep": sweep.id, "reason": str(error)})
             finally:
-                self._store.release(name, holder=self._holder)
+                self._store.release(name, holder=holder)
 
     def _repair(self, sweep: Sweep) -> None:
         if sweep.ended_at is not None:

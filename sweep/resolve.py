@@ -6,7 +6,13 @@ from math import prod
 
 from .datasets import DatasetInfo
 from .errors import FieldProblem, ImbalanceError, InvalidSweep
-from .imbalance import class_counts, class_order, default_validation_size, measured_ratio
+from .imbalance import (
+    class_counts,
+    class_order,
+    default_validation_size,
+    measured_ratio,
+    stratified_sizes,
+)
 from .models import MODELS, default_model
 from .plan import Scenario, total_trials
 from .space import Range, Space, grid_size, grid_values, is_searched
@@ -59,7 +65,8 @@ def _validation(validation: Validation, info: DatasetInfo) -> Validation:
 
 
 def _scenarios(spec: SweepSpec, info: DatasetInfo, validation: Validation) -> tuple[Scenario, ...]:
-    imbalance, held = spec.imbalance, validation.per_class or 0
+    imbalance, balanced = spec.imbalance, validation.scheme == "balanced_holdout"
+    held = (validation.per_class or 0) if balanced else 0
     if min(info.pool_counts) <= held:
         raise ImbalanceError(
             f"{held} validation samples a class leave none to train on: the smallest class of"
@@ -83,6 +90,9 @@ def _scenarios(spec: SweepSpec, info: DatasetInfo, validation: Validation) -> tu
         )
         for ratio in ratios
     ]
+    if not balanced:
+        for falling in made:  # refuses a class that is too small to share
+            stratified_sizes(falling, fraction=validation.fraction)
     return tuple(
         Scenario(profile=imbalance.profile, ratio=ratio or measured_ratio(falling), counts=falling)
         for ratio, falling in zip(ratios, made, strict=True)
@@ -138,20 +148,29 @@ def _training(training: Training, info: DatasetInfo) -> Training:
 
 def _budget(spec: SweepSpec) -> dict[str, object]:
     """The alpha, search, sampler and trials that the sweep runs with."""
-    space = spec.space(spec.loss)
+    space, *rivals = (spec.space(loss) for loss in spec.losses)
     searched = [value for value in space.values() if is_searched(value)]
+    searched = searched or [value for rival in rivals for value in rival.values() if is_searched(value)]
+    if not searched and (spec.trials or 1) > 1:
+        raise _invalid("trials", f"nothing varies, so {spec.trials} trials would be one and the same.", "trials 1")
     sampler = spec.sampler
     if sampler is None:
         sampler = "grid" if all(isinstance(value, list) for value in searched) else "tpe"
     if sampler != "grid":
-        return {"alpha": space.get("alpha"), "sampler": sampler, "trials": spec.trials or DEFAULT_TRIALS}
+        return {
+            "alpha": space.get("alpha"),
+            "sampler": sampler,
+            "trials": spec.trials or (DEFAULT_TRIALS if searched else 1),
+        }
     gridded = _gridded(space, spec.trials)
     size = grid_size(gridded)
     if spec.trials not in (None, size):
         expected = f"trials {size}, or none (then it is the size of the grid)"
         raise _invalid("trials", f"the grid has {size} points, and {spec.trials} trials are asked.", expected)
+    for rival in rivals:  # what both vary has the swept loss's points
+        gridded = {**_gridded({name: gridded.get(name, value) for name, value in rival.items()}, size), **gridded}
     return {
-        "alpha": gridded.get("alpha"),
+        "alpha": gridded.get("alpha") if "alpha" in space else None,
         "search": {name: gridded.get(name, value) for name, value in spec.search.items()},
         "sampler": sampler,
         "trials": size,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
+from .imbalance import Profile
 from .losses import LOSSES, Loss
 from .space import Range, Searchable, Space, Strict, parameter_for
 
@@ -15,7 +16,6 @@ Objective = Literal["balanced_accuracy", "worst_recall", "macro_f1"]
 Sampler = Literal["tpe", "random", "grid", "qmc", "cmaes", "gp"]
 Pruner = Literal["none", "median", "hyperband"]
 ModelName = Literal["auto", "linear", "mlp", "small_cnn", "resnet32", "resnet18"]
-Profile = Literal["exponential", "step", "linear", "counts", "natural"]
 ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 
 

@@ -141,10 +141,13 @@ class Store:
             return connection.execute(query).rowcount == 1
 
     def lease(self, name: str, *, holder: str, seconds: float) -> bool:
-        """True where `holder` now holds the lease called `name`, until it expires or is released."""
+        """True where `holder` now holds the lease called `name`, until it expires or is released.
+
+        It excludes everybody, `holder` included: a second thread of one process needs a lease as any other.
+        """
         now = _now()
         values = {"holder": holder, "expires_at": now + timedelta(seconds=seconds)}
-        free = and_(LEASES.c.name == name, or_(LEASES.c.expires_at < now, LEASES.c.holder == holder))
+        free = and_(LEASES.c.name == name, LEASES.c.expires_at < now)
         try:
             with self._engine.begin() as connection:
                 if connection.execute(update(LEASES).where(free).values(**values)).rowcount == 1:

@@ -24,6 +24,10 @@ _WAITING, _RUNNING, _FAIL = TrialState.WAITING, TrialState.RUNNING, TrialState.F
 _OUTCOMES: Mapping[TrialState, Outcome] = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
 
 
+_MAX_LAID = 4_000
+"""A slot takes about 4 ms on SQLite."""
+
+
 class LateTell(Exception):
     """Raised when a claim was taken back meanwhile (lost or cancelled); the worker drops the trial and lives on."""
 
@@ -52,7 +56,11 @@ class Studies:
         self._max_retry = max_retry
 
     def lay(self, sweep: Sweep) -> None:
-        """Creates the studies and slots that the sweep lacks, all of them at first; call it under a lease."""
+        """Creates the studies and slots that the sweep lacks, up to 4,000 a call; call it under a lease.
+
+        Laying goes in portions so that no lease is held for long; the next look lays what is left.
+        """
+        room = _MAX_LAID
         for plan in sweep.studies:
             study = optuna.create_study(
                 study_name=_study_name(sweep, plan),
@@ -63,7 +71,8 @@ class Studies:
             there = {trial.user_attrs["slot"] for trial in study.get_trials(deepcopy=False)}
             points = None
             for index, number in enumerate(plan.numbers):
-                if number not in there:
+                if number not in there and room:
+                    room -= 1
                     points = (
                         points or known_points(sweep.spec, plan.space, len(plan.numbers)) or [{}] * len(plan.numbers)
                     )
