@@ -36,10 +36,8 @@ def build_criterion(name: str, *, params: Mapping[str, float | str], class_count
 
 def loss_names() -> tuple[str, ...]:
     """Every name that a trial's loss can have: "adaptive", and what `loss` exports of its baselines."""
-    functions = dict(inspect.getmembers(baselines, inspect.isfunction))
-    # What the baselines import is no loss by itself.
-    own = {name for name, function in functions.items() if function.__module__.startswith(baselines.__name__)}
-    return (ADAPTIVE, *sorted(own & set(loss.__all__)))
+    own = [name for name in loss.__all__ if getattr(loss, name).__module__ == baselines.__name__]
+    return (ADAPTIVE, *sorted(own))
 
 
 def _refuse_unknown(name: str, *, params: Mapping[str, float | str], known: Mapping[str, inspect.Parameter]) -> None:
