@@ -76,7 +76,8 @@ def _scenario_table(results: Answer, scenario: Answer) -> Table:
     rows = [scenario["best"], *scenario["baselines"]] if scenario["best"] else scenario["baselines"]
     for row in rows:
         scores = [_score(row[part][metric]) for metric in metrics for part in ("validation", "test")]
-        table.add_row(f"{row['loss']} {_params(row['params'])} #{row['trial']}", *scores)
+        label = " ".join(filter(None, [row["loss"], _params(row["params"]), f"#{row['trial']}"]))
+        table.add_row(label, *scores)
     return table
 
 
@@ -84,21 +85,23 @@ def _sentences(scenario: Answer) -> list[Text]:
     if scenario["best"] is None:
         return [Text("No trial of the swept loss is complete.", style="yellow")]
     sentences = []
-    equals = scenario["indistinguishable"]
-    if equals is not None:
-        alpha = scenario["best"]["params"]["alpha"]
-        others = [other for other in equals["alphas"] if other != alpha]
-        if others:
-            listed = ", ".join(f"{other:.3g}" for other in others[:_MAX_ALPHAS])
-            more = f" and {len(others) - _MAX_ALPHAS} more" if len(others) > _MAX_ALPHAS else ""
-            text = f"alpha={alpha:.3g} scored highest on validation, but cannot be told from {listed}{more}."
-        else:
-            text = f"alpha={alpha:.3g} scored highest on validation, and the others can be told from it."
-        sentences.append(Text(text))
+    if scenario["indistinguishable"] is not None and len(scenario["trials"]) > 1:
+        sentences.append(Text(_on_alpha(scenario)))
     for gain in scenario["gains"]:
         ahead = gain["test"] is not None and gain["test"]["low"] is not None and gain["test"]["low"] > 0
         sentences.append(Text(f"On the test set {gain['verdict']}", style="green" if ahead else ""))
     return sentences
+
+
+def _on_alpha(scenario: Answer) -> str:
+    """Which alpha scored highest, and which others are as good as far as anybody can tell."""
+    alpha = scenario["best"]["params"]["alpha"]
+    others = [other for other in scenario["indistinguishable"]["alphas"] if other != alpha]
+    if not others:
+        return f"alpha={alpha:.3g} scored highest on validation, and the others can be told from it."
+    listed = ", ".join(f"{other:.3g}" for other in others[:_MAX_ALPHAS])
+    more = f" and {len(others) - _MAX_ALPHAS} more" if len(others) > _MAX_ALPHAS else ""
+    return f"alpha={alpha:.3g} scored highest on validation, but cannot be told from {listed}{more}."
 
 
 def _score(score: Answer) -> str:

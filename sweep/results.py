@@ -87,12 +87,17 @@ def results(sweep: Sweep, slots: Sequence[Slot]) -> Results:
 
 def _notes(sweep: Sweep) -> list[str]:
     n = sweep.spec.replicates
+    chosen = (
+        "The best point was chosen on validation among the points tried, so its validation score flatters it; the test"
+        " scores chose nothing."
+    )
+    if n == 1:
+        return ["One replicate has no interval, so nothing can be told apart. Ask for 3 replicates or more.", chosen]
     return [
         f"low and high are a {CONFIDENCE:.0%} Student t interval over {n} replicates (subset, initialisation and order"
         " vary together, the test set does not); no correction for many comparisons.",
-        f"With {n} replicates a sign-flip test cannot give a two-sided p below {min(1.0, 2 / 2**n):.3g}.",
-        "The best point was chosen on validation among the points tried, so its validation score flatters it; the test"
-        " scores chose nothing.",
+        f"With {n} replicates a sign-flip test cannot give a two-sided p below {2 / 2**n:.3g}.",
+        chosen,
     ]
 
 
