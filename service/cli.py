@@ -1,15 +1,17 @@
 """The `evenhand` command."""
 
+import contextlib
 import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.text import Text
 
-from .client import ApiError, Client
+from .client import Answer, ApiError, Client
 from .demo import demo as run_demo
 from .terminal import results_view, sweep_view, sweeps_table
 from .up import Ports, Services, Stopped, UpError
@@ -42,10 +44,11 @@ def main() -> None:
         _say_refusal(error)
         sys.exit(_BAD_USAGE if error.status == 422 else _FAILED)
     except UpError as error:
-        _err.print(f"[red]{error}[/red]", soft_wrap=True)
+        _err.print(Text(str(error), style="red"), soft_wrap=True)
         sys.exit(_FAILED)
     except (Stopped, KeyboardInterrupt):
-        sys.exit(0)
+        _err.print("Stopped before the end.")
+        sys.exit(_FAILED)
 
 
 @app.command()
@@ -58,18 +61,27 @@ def up(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Worker processes of one thread each; default: one a core.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Starts API, MLflow and workers on this machine, and serves until Ctrl-C.
 
-    Started again on the same folder, it goes on where it was.
+    Started again on the same folder, it goes on where it was. With `--json` the addresses are printed once all is
+    ready, and the log goes to standard error.
     """
-    services = Services(data, Ports(api=port, mlflow=mlflow_port), workers=_workers(workers), say=_say_line)
-    _out.print(f"Starting on {services.data_dir} …")
-    with services.running() as group:
-        _out.print(f"API     {services.ports.api_url}/docs", soft_wrap=True)
-        _out.print(f"MLflow  {services.ports.mlflow_page}", soft_wrap=True)
-        _out.print(f"Data    your own sets go into {services.data_dir / 'datasets'}", soft_wrap=True)
-        _out.print("Ready. Ctrl-C stops everything.")
+    console = _err if as_json else _out
+
+    def say(name: str, line: str) -> None:
+        console.print(f"{name:<9}│ {line}", markup=False, highlight=False, soft_wrap=True)
+
+    services = Services(data, Ports(api=port, mlflow=mlflow_port), workers=_workers(workers), say=say)
+    console.print(f"Starting on {services.data_dir} …")
+    with contextlib.suppress(Stopped), services.running() as group:
+        addresses = {
+            "api": f"{services.ports.api_url}/docs",
+            "mlflow": services.ports.mlflow_page,
+            "datasets": str(services.data_dir / "datasets"),
+        }
+        _show(addresses, as_json, _addresses(addresses))
         services.watch(group)
 
 
@@ -78,10 +90,17 @@ def demo(
     data: Annotated[Path, typer.Option(help="Folder of everything that is kept.")] = Path("evenhand-demo"),
     workers: Annotated[int | None, typer.Option(min=0, help="Worker processes; default: one a core.")] = None,
     exit: Annotated[bool, typer.Option("--exit", help="End with the answer instead of serving on.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Runs a real sweep on real data, from HTTP to MLflow, and shows its answer (under two minutes on two cores)."""
-    keep = _out.is_terminal and not exit
-    if not run_demo(data, _out, workers=_workers(workers), keep=keep):
+    well = run_demo(
+        data,
+        _err if as_json else _out,
+        show=lambda found: _show_results(found, as_json),
+        workers=_workers(workers),
+        keep=_out.is_terminal and not exit,
+    )
+    if not well:
         _err.print("[red]Not every trial ended well.[/red]")
         raise typer.Exit(_FAILED)
 
@@ -101,7 +120,8 @@ def submit(
 ) -> None:
     """Submits a sweep.
 
-    The smallest: `{"dataset": "digits", "imbalance": {"profile": "exponential", "ratios": [1, 10, 50]}}`
+    The smallest is `{"dataset": "digits", "imbalance": {"profile": "exponential", "ratios": [1, 10, 50]}}`; the
+    answer shows it with every default filled in.
     """
     with Client(url) as client:
         sweep = client.submit(file.read())
@@ -143,8 +163,7 @@ def watch(sweep_id: SweepId, url: Url = _URL, as_json: Json = False) -> None:
 def results(sweep_id: SweepId, url: Url = _URL, as_json: Json = False) -> None:
     """Shows what a sweep says so far: per scenario the best point, the baselines, and how sure that is."""
     with Client(url) as client:
-        found = client.results(sweep_id)
-    _show(found, as_json, results_view(found))
+        _show_results(client.results(sweep_id), as_json)
 
 
 @app.command()
@@ -156,30 +175,39 @@ def cancel(sweep_id: SweepId, url: Url = _URL, as_json: Json = False) -> None:
 
 
 def _watch(client: Client, sweep_id: str, as_json: bool) -> None:
-    sweep = watch_sweep(client, sweep_id, _err if as_json else _out)
-    found = client.results(sweep_id)
-    _show(found, as_json, results_view(found))
+    try:
+        sweep = watch_sweep(client, sweep_id, _err if as_json else _out)
+    except KeyboardInterrupt:
+        _err.print(f"The sweep goes on. `evenhand watch {sweep_id}` looks again, `evenhand cancel {sweep_id}` ends it.")
+        raise
+    _show_results(client.results(sweep_id), as_json)
     if sweep["state"] != "finished":
         raise typer.Exit(_FAILED)
 
 
-def _show(answer: Any, as_json: bool, view: Any) -> None:
+def _show_results(found: Answer, as_json: bool) -> None:
+    _show(found, as_json, results_view(found))
+
+
+def _show(answer: Answer | list[Answer], as_json: bool, view: RenderableType) -> None:
     if as_json:
-        print(json.dumps(answer, indent=2))
+        print(json.dumps(answer, indent=2), flush=True)
     else:
-        _out.print(view)
+        _out.print(view, soft_wrap=isinstance(view, str))
 
 
-def _say_line(name: str, line: str) -> None:
-    _out.print(f"{name:<9}│ {line}", markup=False, highlight=False, soft_wrap=True)
+def _addresses(addresses: Answer) -> str:
+    listed = "\n".join(f"{name:<9}{address}" for name, address in addresses.items())
+    return f"{listed}\nReady. Your own data sets go into the last of these. Ctrl-C stops everything."
 
 
 def _say_refusal(error: ApiError) -> None:
     fields = error.problem.get("errors", [])
     for field in fields:
-        _err.print(f"[bold]{field['field']}[/bold]: {field['problem']} Expected {field['expected']}.", soft_wrap=True)
+        sentence = f": {field['problem']} Expected {field['expected']}."
+        _err.print(Text.assemble((field["field"], "bold"), sentence), soft_wrap=True)
     if not fields:
-        _err.print(f"[red]{error}[/red]", soft_wrap=True)
+        _err.print(Text(str(error), style="red"), soft_wrap=True)
 
 
 def _workers(asked: int | None) -> int:

@@ -1,14 +1,15 @@
 """`evenhand demo`: a real sweep on real data, from HTTP to MLflow, with its answer in the terminal."""
 
+import contextlib
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
-from .client import Client
-from .terminal import results_view
-from .up import Ports, Services
+from .client import Answer, Client
+from .up import Ports, Services, Stopped
 from .watch import watch
 
 DEMO_SWEEP = {
@@ -22,11 +23,14 @@ DEMO_SWEEP = {
 }
 
 
-def demo(data_dir: Path, console: Console, *, workers: int, keep: bool) -> bool:
+def demo(data_dir: Path, console: Console, *, show: Callable[[Answer], None], workers: int, keep: bool) -> bool:
     """True where every trial of the demo's sweep ended well; with `keep` it serves on until it is stopped.
 
+    `console` tells what happens, `show` is given the results.
+
     Raises:
-        UpError, Stopped, ApiError: as `up` and the client do.
+        UpError, ApiError: as `up` and the client do.
+        Stopped: by Ctrl-C or SIGTERM before there are results.
     """
     began = time.monotonic()
     services = Services(data_dir, Ports.free(), workers=workers, say=_say_nothing)
@@ -36,14 +40,15 @@ def demo(data_dir: Path, console: Console, *, workers: int, keep: bool) -> bool:
         sweep = client.submit(json.dumps(DEMO_SWEEP).encode())
         console.print(f"Submitted sweep {sweep['id']} with {sweep['progress']['total']} trials of 3 replicates each.")
         sweep = watch(client, sweep["id"], console, meanwhile=lambda: services.watch(group, once=True))
-        console.print(results_view(client.results(sweep["id"])))
+        show(client.results(sweep["id"]))
         console.print(f"\nDone in {time.monotonic() - began:.0f} s. Where to look:")
         console.print(f"  MLflow   {sweep['links']['mlflow']}", soft_wrap=True)
         console.print(f"  results  {services.ports.api_url}{sweep['links']['results']}", soft_wrap=True)
         console.print(f"  again    evenhand up --data {services.data_dir}", soft_wrap=True)
         if keep:
             console.print("Serving until Ctrl-C.")
-            services.watch(group)
+            with contextlib.suppress(Stopped):
+                services.watch(group)
     progress = sweep["progress"]
     return bool(progress["complete"] == progress["total"])
 
