@@ -1,0 +1,158 @@
+"""How attempts end on a real SQLite file: told once, queued again when lost or stopped, given up, cancelled, pruned."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import optuna
+import pytest
+
+from sweep.slots import Replicate, SlotState, has_ended, progress
+from sweep.store import Store, Sweep
+from sweep.studies import LateTell, Studies
+
+from .conftest import claim_one, last, states
+
+Submit = Callable[..., Sweep]
+SEEN = [Replicate(seed=0, value=0.5, validation={"nll": 1.0}, test={"nll": 2.0})]
+
+
+def test_a_complete_trial_keeps_its_value_and_what_its_replicates_gave(studies: Studies, laid: Submit) -> None:
+    sweep = laid(alpha=[0.3, 0.1])
+    claim = claim_one(studies, sweep)
+    studies.note_run(claim, "run-1")
+    studies.complete(claim, value=0.25, replicates=SEEN)
+    slot = studies.slots(sweep)[0]
+    attempt = last(slot)
+    assert (slot.state, attempt.value, attempt.replicates, attempt.run_id) == ("complete", 0.25, SEEN, "run-1")
+    assert attempt.started_at is not None
+    assert attempt.ended_at is not None
+    assert attempt.started_at <= attempt.ended_at
+    assert slot.params == {"alpha": 0.3, "label_smoothing": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        ("failed", "failed"), ("pruned", "pruned"), ("cancelled", "cancelled"), ("stopped", "waiting"),
+        ("lost", "waiting"),
+    ],
+)  # fmt: skip
+def test_an_attempt_that_ends_without_a_value_says_why(
+    outcome: str, state: SlotState, studies: Studies, laid: Submit
+) -> None:
+    sweep = laid(trials=1)
+    studies.give_up(claim_one(studies, sweep), outcome=outcome, reason="It rained.")  # type: ignore[arg-type]
+    (slot,) = studies.slots(sweep)
+    assert (slot.state, last(slot).outcome, last(slot).reason, last(slot).value) == (state, outcome, "It rained.", None)
+
+
+def test_who_was_given_up_meanwhile_is_told_so_and_changes_nothing(studies: Studies, laid: Submit) -> None:
+    sweep = laid(alpha=[0.3], trials=1)
+    late = claim_one(studies, sweep, "dead")
+    assert studies.give_up_lost(sweep, workers={"ann"}, grace_s=60) == []
+    tells: tuple[Callable[[], None], ...] = (
+        lambda: studies.complete(late, value=0.9, replicates=SEEN),
+        lambda: studies.give_up(late, outcome="failed", reason="Late."),
+        lambda: studies.note_run(late, "run-9"),
+    )
+    for tell in tells:
+        with pytest.raises(LateTell):
+            tell()
+    (slot,) = studies.slots(sweep)
+    attempt = last(slot)
+    assert (slot.state, attempt.outcome, attempt.value, attempt.run_id) == ("waiting", "lost", None, None)
+    assert attempt.reason == "Worker dead gave no sign of life."
+
+
+def test_only_attempts_of_the_dead_are_given_up_and_their_runs_are_named(studies: Studies, laid: Submit) -> None:
+    sweep = laid(trials=3)
+    dead, living = claim_one(studies, sweep, "dead"), claim_one(studies, sweep, "ann")
+    studies.note_run(dead, "run-dead")
+    studies.note_run(living, "run-living")
+    assert studies.give_up_lost(sweep, workers={"ann"}, grace_s=60) == ["run-dead"]
+    assert studies.give_up_lost(sweep, workers={"ann"}, grace_s=60) == []
+    assert states(studies, sweep) == ["waiting", "running", "waiting"]
+    studies.complete(living, value=0.5, replicates=[])
+
+
+def test_an_attempt_too_young_to_name_its_worker_has_its_grace(studies: Studies, laid: Submit, database: str) -> None:
+    sweep = laid(trials=1)
+    optuna.load_study(study_name=f"{sweep.id}/0/adaptive", storage=database).ask()
+    studies.give_up_lost(sweep, workers=set(), grace_s=60)
+    assert states(studies, sweep) == ["running"]
+    time.sleep(0.02)
+    studies.give_up_lost(sweep, workers=set(), grace_s=0.01)
+    assert states(studies, sweep) == ["waiting"]
+
+
+def test_a_lost_attempt_is_tried_again_at_its_point_until_there_were_enough(studies: Studies, laid: Submit) -> None:
+    sweep = laid(sampler="tpe", trials=1)
+    tried = []
+    for _ in range(3):
+        tried.append(claim_one(studies, sweep, "dead").params)
+        studies.give_up_lost(sweep, workers=set(), grace_s=60)
+        studies.requeue_due(sweep)
+        studies.requeue_due(sweep)
+    assert tried[0] == tried[1] == tried[2]
+    (slot,) = studies.slots(sweep)
+    assert [attempt.outcome for attempt in slot.attempts] == ["lost"] * 3  # the first one and two retries
+    assert slot.state == "failed"
+    assert last(slot).reason == "Worker dead gave no sign of life."
+    assert studies.claim(sweep, worker="ann", width=1) == []
+
+
+def test_a_stopped_attempt_is_tried_again_however_often(studies: Studies, laid: Submit) -> None:
+    sweep = laid(alpha=[0.2])
+    for _ in range(5):
+        studies.give_up(claim_one(studies, sweep), outcome="stopped", reason="The worker left.")
+        studies.requeue_due(sweep)
+    claim = claim_one(studies, sweep)
+    assert claim.params == {"alpha": 0.2}
+    studies.complete(claim, value=0.5, replicates=[])
+    (slot,) = studies.slots(sweep)
+    assert [attempt.outcome for attempt in slot.attempts] == ["stopped"] * 5 + ["complete"]
+    assert slot.state == "complete"
+
+
+def test_cancelling_ends_what_waits_and_leaves_what_runs(studies: Studies, laid: Submit, store: Store) -> None:
+    sweep = laid(trials=4)
+    done, running = claim_one(studies, sweep), claim_one(studies, sweep)
+    studies.complete(done, value=0.5, replicates=[])
+    store.want(sweep.id, "cancel")
+    studies.cancel_waiting(sweep)
+    cancelled = store.get(sweep.id)
+    assert states(studies, cancelled) == ["complete", "running", "cancelled", "cancelled"]
+    assert last(studies.slots(cancelled)[3]).reason == "The sweep was cancelled."
+    studies.give_up(running, outcome="cancelled", reason="The sweep was cancelled.")
+    counts = progress(studies.slots(cancelled))
+    assert counts == {"total": 4, "waiting": 0, "running": 0, "complete": 1, "pruned": 0, "failed": 0, "cancelled": 3}
+    assert has_ended(counts)
+
+
+def test_a_cancelled_sweep_owes_nobody_another_attempt(studies: Studies, laid: Submit) -> None:
+    sweep = laid(trials=2)
+    lost, stopped = claim_one(studies, sweep, "dead"), claim_one(studies, sweep)
+    studies.give_up(lost, outcome="lost", reason="Gone.")
+    studies.give_up(stopped, outcome="stopped", reason="Left.")
+    assert states(studies, sweep) == ["waiting", "waiting"]
+    cancelled = replace(sweep, wanted="cancel")
+    studies.requeue_due(cancelled)
+    assert states(studies, cancelled) == ["failed", "cancelled"]
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_a_poor_trial_is_pruned_by_what_others_reported(pruner: str, studies: Studies, laid: Submit) -> None:
+    sweep = laid(sampler="random", trials=24, pruner=pruner, training={"epochs": 9})
+    for number in range(24):
+        claim = claim_one(studies, sweep)
+        value = 1 - number / 24
+        for epoch in range(1, 9):
+            if studies.should_prune(claim, epoch=epoch, value=value):
+                studies.give_up(claim, outcome="pruned", reason=f"Pruned after epoch {epoch}.")
+                break
+        else:
+            studies.complete(claim, value=value, replicates=[])
+    found = states(studies, sweep)
+    assert found[0] == "complete"
+    assert 3 < found.count("pruned") < 24

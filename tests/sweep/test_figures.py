@@ -1,0 +1,115 @@
+"""Pictures come out, are not blank, and show what they are given; the texts in them are read off matplotlib."""
+
+import io
+from collections.abc import Callable, Iterator
+
+import matplotlib.figure
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from sweep.figures import ClassCurves, boundary_figure, importance_figure, results_figure
+from sweep.results import results
+from sweep.slots import Slot
+from sweep.store import Sweep
+
+CLASSES = ["Zürich", "Genève", "Ελλάδα/1 %"]
+PLAIN = ["cat", "dog", "fox"]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Figure]]:
+    """Every figure that is drawn, as matplotlib has it."""
+    figures: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(figure: Figure, *args: object, **kwargs: object) -> None:
+        figures.append(figure)
+        save(figure, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
+    yield figures
+
+
+def pixels(png: bytes) -> NDArray[np.uint8]:
+    image = Image.open(io.BytesIO(png))
+    assert image.format == "PNG"
+    return np.asarray(image.convert("RGB"))
+
+
+def legend(figure: Figure) -> list[str]:
+    return [text.get_text() for one in figure.legends for text in one.get_texts()]
+
+
+def curves(replicates: int, steps: int, classes: int) -> ClassCurves:
+    values = np.linspace(0, 1, replicates * steps * classes).reshape(replicates, steps, classes)
+    return ClassCurves(np.arange(1.0, steps + 1), values)
+
+
+def test_the_classes_picture_names_every_class_with_its_samples_from_head_to_tail(drawn: list[Figure]) -> None:
+    png = importance_figure(curves(2, 9, 3), curves(2, 3, 3), title="digits: a run", classes=PLAIN, counts=[5, 50, 20])
+    (figure,) = drawn
+    assert legend(figure) == ["dog (50)", "fox (20)", "cat (5)"]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["step", "epoch"]
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        "importance (mean, range of 2 replicates)", "validation recall (mean, range of 2 replicates)",
+    ]  # fmt: skip
+    assert figure.get_suptitle() == "digits: a run"
+    left = {str(line.get_label()): np.asarray(line.get_ydata()) for line in figure.axes[0].get_lines()}
+    given = curves(2, 9, 3).values_RSC
+    np.testing.assert_allclose(left["cat (5)"], (given[0, :, 0] + given[1, :, 0]) / 2)
+    assert len(np.unique(pixels(png).reshape(-1, 3), axis=0)) > 10
+
+
+def test_without_importance_there_is_one_panel(drawn: list[Figure]) -> None:
+    one = pixels(importance_figure(None, curves(1, 3, 3), title="t", classes=PLAIN, counts=[3, 2, 1]))
+    two = pixels(importance_figure(curves(1, 9, 3), curves(1, 3, 3), title="t", classes=PLAIN, counts=[3, 2, 1]))
+    assert [len(figure.axes) for figure in drawn] == [1, 2]
+    assert one.shape[1] < two.shape[1]
+
+
+def test_more_classes_than_a_legend_can_name_have_curves_all_the_same(drawn: list[Figure]) -> None:
+    names = [str(n) for n in range(60)]
+    importance_figure(curves(1, 4, 60), curves(1, 3, 60), title="t", classes=names, counts=list(range(60, 0, -1)))
+    (figure,) = drawn
+    assert legend(figure) == []
+    assert [len(axes.get_lines()) for axes in figure.axes] == [60, 60]
+
+
+def test_the_boundary_picture_shows_regions_and_points(drawn: list[Figure]) -> None:
+    labels = np.repeat([[0] * 10, [1] * 10], 5, axis=0)
+    points = np.array([[0.5, 0.1], [0.2, 0.9], [0.7, 0.8]])
+    png = boundary_figure(
+        labels, points, np.array([0, 1, 1]), extent=(0, 1, 0, 1), title="toy2d: a run", classes=["low", "high"]
+    )
+    (figure,) = drawn
+    (axes,) = figure.axes
+    drawn_legend = axes.get_legend()
+    assert drawn_legend is not None
+    assert [text.get_text() for text in drawn_legend.get_texts()] == ["low (1)", "high (2)"]
+    assert axes.get_title() == "toy2d: a run"
+    image = pixels(png)
+    height, width, _ = image.shape
+    upper, lower = image[height // 4, width // 2], image[3 * height // 4, width // 2]
+    assert tuple(upper) != tuple(lower)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_the_results_picture_has_a_column_a_scenario_with_or_without_results(
+    complete: bool, drawn: list[Figure], submit: Callable[..., Sweep], told: Callable[..., list[Slot]]
+) -> None:
+    sweep = submit(alpha=[0.1, 0.2], baselines=["focal"], replicates=2, name="mine")
+    scores = {number: [0.5 + number / 100, 0.6] for number in range(6)} if complete else {}
+    png = results_figure(results(sweep, told(sweep, scores, alphas=[0.1, 0.2])))
+    (figure,) = drawn
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["exponential, ratio 1", "exponential, ratio 10"]
+    assert figure.get_suptitle() == "mine: mean and 95 % interval over 2 replicates"
+    assert set(legend(figure)) == ({"adaptive", "focal"} if complete else set())
+    assert pixels(png).std() > 0
+
+
+def test_names_with_accents_and_signs_are_drawn(drawn: list[Figure]) -> None:
+    importance_figure(None, curves(1, 3, 3), title="Städte", classes=CLASSES, counts=[3, 2, 1])
+    assert legend(drawn[0]) == ["Zürich (3)", "Genève (2)", "Ελλάδα/1 % (1)"]

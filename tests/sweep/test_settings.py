@@ -1,0 +1,66 @@
+"""Settings: their names in the environment, their defaults and bounds."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from sweep.settings import Settings
+
+NAMES = {
+    "EVENHAND_DATA_DIR": "there", "EVENHAND_DATABASE_URL": "postgresql://host/x", "MLFLOW_TRACKING_URI": "http://m:1/",
+    "EVENHAND_MLFLOW_PUBLIC_URL": "https://people/mlflow/", "EVENHAND_HEARTBEAT_INTERVAL_S": "3",
+    "EVENHAND_HEARTBEAT_GRACE_S": "9", "EVENHAND_MAX_RETRY": "0", "EVENHAND_DRAIN_TIMEOUT_S": "0.5",
+    "EVENHAND_THREADS": "2", "EVENHAND_WIDTH": "4", "EVENHAND_LOG_JSON": "true",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting in the environment."""
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_without_an_environment_everything_is_in_one_folder_on_one_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings()
+    assert settings.data_dir == Path("evenhand-data")
+    assert settings.database == f"sqlite:///{tmp_path.resolve()}/evenhand-data/evenhand.db"
+    assert settings.mlflow_tracking_uri == settings.mlflow_url == "http://127.0.0.1:5000"
+    assert (settings.heartbeat_interval_s, settings.heartbeat_grace_s, settings.max_retry) == (10, 60, 3)
+    assert (settings.drain_timeout_s, settings.threads, settings.width, settings.log_json) == (4.0, 1, 1, False)
+
+
+def test_every_setting_is_read_from_the_environment_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in NAMES.items():
+        monkeypatch.setenv(name, value)
+    assert Settings().model_dump() == {
+        "data_dir": Path("there"), "database_url": "postgresql://host/x", "mlflow_tracking_uri": "http://m:1/",
+        "mlflow_public_url": "https://people/mlflow/", "heartbeat_interval_s": 3, "heartbeat_grace_s": 9,
+        "max_retry": 0, "drain_timeout_s": 0.5, "threads": 2, "width": 4, "log_json": True,
+    }  # fmt: skip
+    assert Settings().database == "postgresql://host/x"
+    assert Settings().mlflow_url == "https://people/mlflow"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("EVENHAND_WIDTH", "0"), ("EVENHAND_THREADS", "0"), ("EVENHAND_HEARTBEAT_INTERVAL_S", "0"),
+        ("EVENHAND_MAX_RETRY", "-1"), ("EVENHAND_DRAIN_TIMEOUT_S", "-1"), ("EVENHAND_WIDTH", "many"),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_be_are_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError):
+        Settings()
+
+
+def test_mlflows_client_leaves_patience_to_us_and_nothing_calls_home() -> None:
+    environment = Settings().mlflow_environment
+    assert environment["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+    assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"

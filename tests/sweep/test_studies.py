@@ -1,0 +1,140 @@
+"""The queue on a real SQLite file: laid once, each slot with its point, and claimed once (see test_attempts)."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import optuna
+import pytest
+
+from sweep.slots import Slot
+from sweep.store import Sweep
+from sweep.studies import Studies
+
+from .conftest import last
+
+Submit = Callable[..., Sweep]
+
+CLAIMER = """
+import sys, time
+from pathlib import Path
+from sweep.database import engine_for, exclusive
+from sweep.store import Store
+from sweep.studies import Studies
+url, sweep_id, worker, go = sys.argv[1:]
+with exclusive(url):
+    studies = Studies(url, max_retry=2)
+sweep = Store(engine_for(url)).get(sweep_id)
+print("ready", flush=True)
+while not Path(go).exists():
+    time.sleep(0.002)
+while claims := studies.claim(sweep, worker=worker, width=3):
+    for claim in claims:
+        studies.complete(claim, value=claim.params["alpha"], replicates=[])
+        print(claim.number, flush=True)
+"""
+ONE_RATIO = {"profile": "exponential", "ratios": [10]}
+
+
+def points(slots: Sequence[Slot]) -> list[tuple[int, str, dict[str, float]]]:
+    return [(slot.number, slot.plan.key, dict(last(slot).params)) for slot in slots]
+
+
+def test_a_sweep_that_is_not_laid_yet_waits_whole(studies: Studies, submit: Submit) -> None:
+    sweep = submit(trials=3, baselines=["focal"])
+    slots = studies.slots(sweep)
+    assert [(slot.number, slot.state, slot.attempts) for slot in slots] == [(n, "waiting", ()) for n in range(8)]
+    assert studies.claim(sweep, worker="ann", width=1) == []
+
+
+def test_laying_twice_lays_once(studies: Studies, laid: Submit) -> None:
+    sweep = laid(sampler="random", trials=5, baselines=["focal", "cross_entropy"])
+    before = points(studies.slots(sweep))
+    studies.lay(sweep)
+    slots = studies.slots(sweep)
+    assert points(slots) == before
+    assert [(slot.number, len(slot.attempts)) for slot in slots] == [(number, 1) for number in range(7)]
+
+
+def test_a_half_laid_sweep_is_completed_with_the_points_it_would_have_had(
+    studies: Studies, submit: Submit, database: str
+) -> None:
+    whole, half = (submit(sampler="qmc", trials=6, imbalance=ONE_RATIO) for _ in range(2))
+    studies.lay(whole)
+    expected = points(studies.slots(whole))
+    study = optuna.create_study(study_name=f"{half.id}/0/adaptive", storage=database, direction="maximize")
+    for number in (0, 1, 4):
+        study.enqueue_trial(expected[number][2], user_attrs={"slot": number})
+    studies.lay(half)
+    assert points(studies.slots(half)) == expected
+
+
+def test_the_points_of_a_grid_are_its_own_in_every_scenario(studies: Studies, submit: Submit) -> None:
+    sweep = submit(alpha=[0.3, 0.1])
+    studies.lay(sweep)
+    assert points(studies.slots(sweep)) == [
+        (0, "0/adaptive", {"alpha": 0.3}), (1, "0/adaptive", {"alpha": 0.1}),
+        (2, "1/adaptive", {"alpha": 0.3}), (3, "1/adaptive", {"alpha": 0.1}),
+    ]  # fmt: skip
+    assert [claim.params for claim in studies.claim(sweep, worker="ann", width=9)] == [{"alpha": 0.3}, {"alpha": 0.1}]
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "cmaes"])
+@pytest.mark.parametrize("search", [{}, {"lr": {"low": 0.01, "high": 0.1, "log": True}}])
+def test_a_study_has_as_many_trials_as_asked_each_with_its_own_point(
+    sampler: str, search: dict[str, object], studies: Studies, laid: Submit
+) -> None:
+    sweep = laid(sampler=sampler, trials=9, search=search)
+    told = []
+    while claims := studies.claim(sweep, worker="ann", width=2):
+        for claim in claims:
+            told.append(claim.number)
+            studies.complete(claim, value=-abs(claim.params["alpha"] - 0.1), replicates=[])
+    assert told == list(range(9))
+    slots = studies.slots(sweep)
+    assert [(slot.state, len(slot.attempts)) for slot in slots] == [("complete", 1)] * 9
+    assert len({last(slot).params["alpha"] for slot in slots}) == 9
+    assert all(last(slot).params.keys() == {"alpha", *search} for slot in slots)
+
+
+def test_claims_are_of_one_study_in_order_and_no_more_than_asked(studies: Studies, laid: Submit) -> None:
+    sweep = laid(trials=3, baselines=["focal"])
+    assert [claim.number for claim in studies.claim(sweep, worker="ann", width=2)] == [0, 1]
+    assert [claim.number for claim in studies.claim(sweep, worker="bob", width=5)] == [2]
+    (baseline,) = studies.claim(sweep, worker="bob", width=5)
+    assert (baseline.number, baseline.plan.loss.name, baseline.params) == (3, "focal", {})
+    assert studies.claim(sweep, worker="ann", width=1) == []
+    attempts = [last(slot) for slot in studies.slots(sweep)]
+    assert [attempt.worker for attempt in attempts] == ["ann", "ann", "bob", "bob"]
+    assert all(attempt.started_at and not attempt.ended_at and attempt.outcome is None for attempt in attempts)
+
+
+@pytest.mark.slow
+def test_processes_at_once_claim_every_slot_exactly_once(
+    studies: Studies, laid: Submit, database: str, tmp_path: Path
+) -> None:
+    sweep = laid(sampler="random", trials=60)
+    go = tmp_path / "go"
+    claimers = [
+        subprocess.Popen(
+            [sys.executable, "-c", CLAIMER, database, sweep.id, f"worker-{n}", str(go)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(4)
+    ]
+    for claimer in claimers:
+        assert claimer.stdout is not None
+        assert claimer.stdout.readline() == "ready\n"
+    go.touch()
+    told = [[int(line) for line in claimer.communicate(timeout=100)[0].split()] for claimer in claimers]
+    assert [claimer.returncode for claimer in claimers] == [0] * 4
+    assert sorted(number for numbers in told for number in numbers) == list(range(60))
+    assert sum(bool(numbers) for numbers in told) > 1
+    slots = studies.slots(sweep)
+    assert [(slot.state, len(slot.attempts)) for slot in slots] == [("complete", 1)] * 60
+    assert {n: {slot.number for slot in slots if last(slot).worker == f"worker-{n}"} for n in range(4)} == {
+        n: set(numbers) for n, numbers in enumerate(told)
+    }

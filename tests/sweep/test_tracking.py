@@ -1,0 +1,186 @@
+"""Tracking on a real MLflow server, which is looked at through its own REST API."""
+
+import io
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pandas as pd
+import pytest
+
+from sweep.errors import NotFound, Unavailable
+from sweep.store import Sweep
+from sweep.tracking import SUMMARY, SWEEP_TAG, TRAJECTORY, TRIAL_TAG, RunStatus, Tracking
+
+from .conftest import Gate, impatient
+
+
+@pytest.fixture
+def sweep(submit: Callable[..., Sweep]) -> Sweep:
+    return submit(name="observed")
+
+
+@pytest.fixture
+def experiment_id(tracking: Tracking, sweep: Sweep) -> str:
+    return tracking.experiment(sweep)
+
+
+@pytest.fixture
+def run_id(tracking: Tracking, experiment_id: str) -> str:
+    return tracking.start(experiment_id, name="a run", params={"alpha": 0.1, "seeds": [1, 2]}, tags={TRIAL_TAG: "3"})
+
+
+def run(mlflow: httpx.Client, run_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = mlflow.get("runs/get", params={"run_id": run_id}).json()["run"]
+    return found
+
+
+def tags(mlflow: httpx.Client, run_id: str) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in run(mlflow, run_id)["data"]["tags"]}
+
+
+def history(mlflow: httpx.Client, run_id: str, key: str) -> list[tuple[int, float]]:
+    found = mlflow.get("metrics/get-history", params={"run_id": run_id, "metric_key": key}).json()
+    return [(int(point.get("step", 0)), float(point["value"])) for point in found.get("metrics", [])]
+
+
+def test_a_sweep_has_one_experiment_however_often_and_by_whom_it_is_asked_for(
+    sweep: Sweep, mlflow_url: str, mlflow: httpx.Client
+) -> None:
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(impatient(mlflow_url).experiment(sweep))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(set(found)) == 1
+    experiment = mlflow.get("experiments/get", params={"experiment_id": found[0]}).json()["experiment"]
+    assert experiment["name"] == f"observed {sweep.id}"
+    assert {tag["key"]: tag["value"] for tag in experiment["tags"]}["evenhand.sweep"] == sweep.id
+
+
+def test_a_run_starts_with_its_name_parameters_and_tags(mlflow: httpx.Client, run_id: str) -> None:
+    found = run(mlflow, run_id)
+    assert (found["info"]["run_name"], found["info"]["status"]) == ("a run", "RUNNING")
+    assert {param["key"]: param["value"] for param in found["data"]["params"]} == {"alpha": "0.1", "seeds": "[1, 2]"}
+    assert tags(mlflow, run_id)["evenhand.trial"] == "3"
+
+
+def test_after_a_flush_every_metric_is_there_in_order(tracking: Tracking, mlflow: httpx.Client, run_id: str) -> None:
+    for step in range(1, 501):  # 2,500 points: three calls, since MLflow takes 1,000 in one
+        tracking.log(run_id, {f"metric/{n}": step * 10 + n for n in range(5)}, step=step)
+    tracking.flush()
+    for n in range(5):
+        assert history(mlflow, run_id, f"metric/{n}") == [(step, step * 10 + n) for step in range(1, 501)]
+
+
+def test_numbers_that_are_not_finite_can_be_logged(tracking: Tracking, mlflow: httpx.Client, run_id: str) -> None:
+    tracking.log(run_id, {"nan": float("nan"), "good": 1.0}, step=1)
+    tracking.flush()
+    assert history(mlflow, run_id, "good") == [(1, 1.0)]
+    assert len(history(mlflow, run_id, "nan")) == 1
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
+def test_a_run_that_has_ended_stays_as_it_ended(
+    status: RunStatus, tracking: Tracking, mlflow: httpx.Client, run_id: str
+) -> None:
+    tracking.end(run_id, status, reason="It rained.")
+    ended = run(mlflow, run_id)
+    assert ended["info"]["status"] == status
+    assert (tags(mlflow, run_id)["evenhand.reason"], tags(mlflow, run_id)["mlflow.note.content"]) == ("It rained.",) * 2
+    tracking.end(run_id, "FAILED" if status == "KILLED" else "KILLED", reason="It snowed.")
+    assert run(mlflow, run_id) == ended
+
+
+def test_a_reason_of_any_length_ends_a_run(tracking: Tracking, mlflow: httpx.Client, run_id: str) -> None:
+    tracking.end(run_id, "FAILED", reason="é" * 20_000)
+    assert run(mlflow, run_id)["info"]["status"] == "FAILED"
+    assert set(tags(mlflow, run_id)["evenhand.reason"]) == {"é"}
+
+
+def test_runs_are_found_by_whether_they_run_and_what_they_are(
+    tracking: Tracking, experiment_id: str, run_id: str
+) -> None:
+    summary = tracking.start(experiment_id, name="s", params={}, tags={SWEEP_TAG: "x", TRIAL_TAG: SUMMARY})
+    assert set(tracking.running(experiment_id)) == {run_id, summary}
+    assert tracking.summaries(experiment_id) == []
+    tracking.end(summary, "FINISHED")
+    tracking.end(run_id, "FINISHED")
+    assert tracking.running(experiment_id) == []
+    assert tracking.summaries(experiment_id) == [summary]
+
+
+def test_a_trajectory_comes_back_as_it_was_kept(tracking: Tracking, run_id: str) -> None:
+    table = pd.DataFrame({"step": [1, 2], "importance/a b": [1.0, 0.25]})
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    tracking.add_artifacts(run_id, {TRAJECTORY: buffer.getvalue(), "other.txt": b"other"})
+    pd.testing.assert_frame_equal(tracking.trajectory(run_id), table)
+
+
+def test_a_run_without_a_trajectory_says_so(tracking: Tracking, run_id: str) -> None:
+    with pytest.raises(NotFound, match="keeps no trajectory"):
+        tracking.trajectory(run_id)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda tracking, _: tracking.ping(),
+        lambda tracking, sweep: tracking.experiment(sweep),
+        lambda tracking, _: tracking.start("0", name="x", params={}, tags={}),
+        lambda tracking, _: tracking.end("0" * 32, "FINISHED"),
+        lambda tracking, _: tracking.trajectory("0" * 32),
+        lambda tracking, _: tracking.add_artifacts("0" * 32, {"x": b"x"}),
+        lambda tracking, _: (tracking.log("0" * 32, {"x": 1.0}, step=1), tracking.flush()),
+    ],
+    ids=["ping", "experiment", "start", "end", "trajectory", "add_artifacts", "flush"],
+)
+def test_an_mlflow_that_is_away_is_called_unavailable(
+    call: Callable[[Tracking, Sweep], object], sweep: Sweep, gate: Gate
+) -> None:
+    with pytest.raises(Unavailable, match="MLflow does not answer"):
+        call(impatient(gate.url), sweep)
+
+
+def test_patience_ends_when_the_worker_is_to_leave(gate: Gate) -> None:
+    stop = threading.Event()
+    caught: list[BaseException] = []
+
+    def insist() -> None:
+        try:
+            Tracking(gate.url, stop=stop).ping()
+        except Unavailable as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=insist)
+    thread.start()
+    thread.join(1.5)
+    assert thread.is_alive()
+    stop.set()
+    thread.join(30)
+    assert len(caught) == 1
+
+
+def test_what_is_logged_while_mlflow_is_away_arrives_once_it_is_back(
+    gate: Gate, mlflow: httpx.Client, run_id: str
+) -> None:
+    patient = Tracking(gate.url, stop=threading.Event())
+    patient.log(run_id, {"early": 1.0}, step=1)
+    flusher = threading.Thread(target=patient.flush)
+    flusher.start()
+    flusher.join(0.7)
+    assert flusher.is_alive()
+    patient.log(run_id, {"late": 2.0}, step=2)
+    gate.open()
+    flusher.join(60)
+    assert not flusher.is_alive()
+    assert history(mlflow, run_id, "early") == [(1, 1.0)]
+    deadline = time.monotonic() + 60
+    while not history(mlflow, run_id, "late") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert history(mlflow, run_id, "late") == [(2, 2.0)]
