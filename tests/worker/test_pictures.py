@@ -1,0 +1,49 @@
+"""The decision boundary: of points in a plane, by one member, over all of the pool and a margin."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from worker.pictures import boundary_picture
+from worker.training.data import DeviceData
+from worker.training.trainer import Training
+from worker.training.trial import Member, TrialSpec
+
+TRIAL = TrialSpec(
+    loss="cross_entropy", loss_params={}, model="linear", model_params={}, epochs=1, batch_size=4, optimizer="sgd",
+    lr=1.0,
+)  # fmt: skip
+
+
+def picture(features: int) -> dict[str, bytes]:
+    """The picture of a trained linear member on two clouds, one left and one right of 0."""
+    labels = np.arange(40) % 2
+    inputs = np.random.default_rng(0).normal(0, 0.2, (40, features)).astype(np.float32)
+    inputs[:, 0] += 4 * labels - 2
+    data = DeviceData(
+        train_inputs=inputs, train_labels=labels, test_inputs=inputs, test_labels=labels, classes=2,
+        device=torch.device("cpu"),
+    )  # fmt: skip
+    member = Member(TRIAL, 1, np.arange(30), np.arange(30, 40))
+    training = Training([member], data)
+    training.run_epoch()
+    return boundary_picture(training, 0, member=member, data=data, title="clouds", classes=["left", "right"])
+
+
+def test_two_dimensional_inputs_give_a_picture_of_both_regions() -> None:
+    files = picture(2)
+    assert set(files) == {"decision_boundary.png"}
+    image = np.asarray(Image.open(io.BytesIO(files["decision_boundary.png"])).convert("RGB")).astype(int)
+    height, width, _ = image.shape
+    # Both regions are far from the points at these places; blue is the first class, orange the second.
+    left, right = image[height // 2 + 60, width // 4], image[height // 2 + 60, 3 * width // 4]
+    assert left[2] > left[0]
+    assert right[0] > right[2]
+
+
+@pytest.mark.parametrize("features", [1, 3])
+def test_other_inputs_give_none(features: int) -> None:
+    assert picture(features) == {}

@@ -1,0 +1,82 @@
+"""The shelf: one data set on the device, read once, and none but the one that the sweep was submitted over."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sweep.datasets import Datasets
+from sweep.errors import DatasetError, UnknownDataset
+from sweep.store import DatasetMark, Sweep
+from worker.shelf import Shelf
+
+
+def write(folder: Path, seed: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = np.arange(60) % 2
+    points = np.random.default_rng(seed).normal(labels[:, None], 0.3, (60, 3))
+    np.savez(folder / "data.npz", x=points, y=np.array(["off", "on"])[labels])
+
+
+@pytest.fixture
+def datasets(tmp_path: Path) -> Datasets:
+    write(tmp_path / "datasets" / "one", 1)
+    write(tmp_path / "datasets" / "two", 2)
+    return Datasets(tmp_path)
+
+
+@pytest.fixture
+def over(submit: Callable[..., Sweep], datasets: Datasets) -> Callable[[str], Sweep]:
+    """A sweep over one of these data sets as it is now."""
+
+    def make(name: str) -> Sweep:
+        sweep, info = submit(alpha=0.1), datasets.info(name)
+        spec = sweep.spec.model_copy(update={"dataset": name})
+        return replace(sweep, spec=spec, dataset=DatasetMark(classes=info.classes, content=info.content))
+
+    return make
+
+
+@pytest.fixture
+def shelf(datasets: Datasets) -> Shelf:
+    return Shelf(datasets, torch.device("cpu"))
+
+
+def test_a_data_set_is_put_on_the_device_once(shelf: Shelf, over: Callable[[str], Sweep]) -> None:
+    data, labels = shelf.fetch(over("one"))
+    again, _ = shelf.fetch(over("one"))
+    assert again is data
+    assert (data.classes, data.input_shape, len(labels)) == (2, (3,), len(data.train_labels))
+    assert labels.tolist() == data.train_labels.tolist()
+
+
+def test_another_data_set_takes_its_place(shelf: Shelf, over: Callable[[str], Sweep], datasets: Datasets) -> None:
+    one, _ = shelf.fetch(over("one"))
+    two, _ = shelf.fetch(over("two"))
+    np.testing.assert_array_equal(two.train_inputs.numpy(), datasets.load("two").train_inputs)
+    assert not torch.equal(one.train_inputs, two.train_inputs)
+    assert shelf.fetch(over("one"))[0] is not one
+
+
+def test_files_that_changed_since_the_submission_are_refused(
+    shelf: Shelf, over: Callable[[str], Sweep], tmp_path: Path
+) -> None:
+    sweep = over("one")
+    write(tmp_path / "datasets" / "one", 9)
+    with pytest.raises(DatasetError, match=r"'one': its files have changed since the sweep was submitted\. Put them"):
+        shelf.fetch(sweep)
+    data, _ = shelf.fetch(over("one"))  # a new sweep over the new files
+    with pytest.raises(DatasetError):
+        shelf.fetch(sweep)
+    assert shelf.fetch(over("one"))[0] is not data
+
+
+def test_files_that_are_gone_are_named(shelf: Shelf, over: Callable[[str], Sweep], tmp_path: Path) -> None:
+    sweep = over("one")
+    shutil.rmtree(tmp_path / "datasets" / "one")
+    with pytest.raises(UnknownDataset, match="'one'"):
+        shelf.fetch(sweep)
