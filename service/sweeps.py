@@ -63,7 +63,7 @@ def cancel(sweep_id: str, later: BackgroundTasks, parts: PartsOf, settings: Sett
     sweep = parts.store.get(sweep_id)
     if not parts.store.want(sweep_id, "cancel"):
         raise Conflict(f"Sweep {sweep_id} is {sweep.state}; only a sweep that has not ended can be cancelled.")
-    parts.studies.cancel_waiting(sweep)
+    parts.studies.cancel_waiting(parts.studies.slots(sweep))
     later.add_task(parts.reconciler.look_at, sweep)
     return _view(parts.store.get(sweep_id), parts, settings)
 

@@ -7,7 +7,8 @@ EvenhandError                 500  base; never raised itself
 ├── DatasetError              422  files that cannot be used as a data set
 ├── NotFound                  404  no sweep, trial or record of that name
 ├── Conflict                  409  an action that the state forbids
-└── Unavailable               503  a part we lean on (MLflow) does not answer; try again
+├── Unavailable               503  a part we lean on (MLflow) does not answer; try again
+└── LateTell                  409  a claim was taken back meanwhile; the worker drops the trial and lives on
 """
 
 from collections.abc import Sequence
@@ -105,3 +106,10 @@ class Unavailable(EvenhandError):
 
     status = 503
     title = "A part of the service does not answer"
+
+
+class LateTell(EvenhandError):
+    """Raised when a worker tells of a claim that was taken back; it drops the trial and lives on."""
+
+    status = 409
+    title = "The trial was ended by somebody else"

@@ -1,7 +1,9 @@
 """Class names made fit for metric keys, and how many classes get a curve of their own."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,15 @@ def class_keys(classes: Sequence[str]) -> tuple[str, ...]:
     Names that would coincide get their class index behind them.
     """
     plain = [_UNFIT.sub("_", name).strip(". ") or "class" for name in classes]
-    return tuple(key if plain.count(key) == 1 else f"{key}_{index}" for index, key in enumerate(plain))
+    counts = Counter(plain)
+    taken = {key for key in plain if counts[key] == 1}
+    keys: list[str] = []
+    for index, key in enumerate(plain):
+        if counts[key] > 1:
+            key = next(other for other in (f"{key}{'_' * more}{index}" for more in count(1)) if other not in taken)
+            taken.add(key)
+        keys.append(key)
+    return tuple(keys)
 
 
 def per_class(prefix: str, values_C: NDArray[np.floating], keys: Sequence[str]) -> dict[str, float]:

@@ -32,9 +32,9 @@ class MetricWriter:
         """Starts the thread; it ends with the process."""
         self._send = send
         self._gathered: defaultdict[str, list[Point]] = defaultdict(list)
-        self._sending = False
-        self._hurry = False
-        self._failure: Exception | None = None
+        self._sending: frozenset[str] = frozenset()
+        self._hurry = 0
+        self._failures: dict[str, Exception] = {}
         self._changed = threading.Condition()
         threading.Thread(target=self._run, name="metric-writer", daemon=True).start()
 
@@ -44,14 +44,14 @@ class MetricWriter:
         with self._changed:
             self._gathered[run_id] += points
 
-    def flush(self) -> None:
-        """Returns once everything put so far is sent. Raises what `send` raised, after which it starts afresh."""
+    def flush(self, run_id: str) -> None:
+        """Returns once every point of the run put so far is sent. Raises what `send` raised of this run, once."""
         with self._changed:
-            self._hurry = True
+            self._hurry += 1
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._failure or not (self._gathered or self._sending))
-            self._hurry = False
-            failure, self._failure = self._failure, None
+            self._changed.wait_for(lambda: run_id not in self._gathered and run_id not in self._sending)
+            self._hurry -= 1
+            failure = self._failures.pop(run_id, None)
         if failure is not None:
             raise failure
 
@@ -60,13 +60,16 @@ class MetricWriter:
             with self._changed:
                 self._changed.wait_for(lambda: self._hurry and self._gathered, timeout=_EVERY_S)
                 gathered, self._gathered = self._gathered, defaultdict(list)
-                self._sending = True
-            try:
-                for run_id, points in gathered.items():
-                    for start in range(0, len(points), _MAX_BATCH):
-                        self._send(run_id, points[start : start + _MAX_BATCH])
-            except Exception as error:  # it belongs to whoever flushes, not to this thread
-                self._failure = error
+                self._sending = frozenset(gathered)
+            for run_id, points in gathered.items():
+                self._send_all(run_id, points)
             with self._changed:
-                self._sending = False
+                self._sending = frozenset()
                 self._changed.notify_all()
+
+    def _send_all(self, run_id: str, points: Sequence[Point]) -> None:
+        try:
+            for start in range(0, len(points), _MAX_BATCH):
+                self._send(run_id, points[start : start + _MAX_BATCH])
+        except Exception as error:  # it belongs to whoever flushes this run, neither to this thread nor to another run
+            self._failures.setdefault(run_id, error)

@@ -14,8 +14,9 @@ from .studies import Studies
 from .summary import write_summary
 from .tracking import RunStatus, Tracking
 
-_LEASE_S = 60.0
-"""Longer than any look takes; a process that dies while it looks holds the others up for so long."""
+_LEASE_S = 120.0
+"""Far longer than a look takes, 256 slots being laid at most and MLflow being asked once; it is extended before a
+sweep is closed. A process that dies while it looks holds the others up for so long."""
 _log = logging.getLogger(__name__)
 
 
@@ -25,55 +26,76 @@ class Reconciler:
     def __init__(self, store: Store, studies: Studies, tracking: Tracking, *, holder: str, grace_s: float) -> None:
         """`holder` names this process in the leases; a worker without a sign of life for `grace_s` is dead.
 
-        `tracking` should try once only: a look holds a lease, and there is another look soon.
+        A worker's holder is its own name, and it looks between its batches only: a trial that still bears its name
+        then was let go of, by an error in the middle of a claim or a tell. `tracking` should try once only: a look
+        holds a lease, and there is another look soon.
         """
         self._store, self._studies, self._tracking = store, studies, tracking
         self._holder, self._grace_s = holder, grace_s
 
     def run(self) -> None:
-        """Looks at every open sweep that nobody else is looking at."""
+        """Looks at every open sweep that nobody else is looking at; what is wrong with one leaves the others alone."""
         for sweep in self._store.open_sweeps():
-            self.look_at(sweep)
+            try:
+                self.look_at(sweep)
+            except Exception as error:  # the next look may find it mended
+                _log.warning(
+                    "sweep left",
+                    exc_info=not isinstance(error, Unavailable),
+                    extra={"action": "sweep_left", "sweep": sweep.id, "reason": str(error)},
+                )
 
     def look_at(self, sweep: Sweep) -> None:
         """Lays what is missing of one sweep, repairs it, and closes it where all its trials have ended."""
         name, holder = f"reconcile/{sweep.id}", f"{self._holder}/{secrets.token_hex(4)}"
-        if self._store.lease(name, holder=holder, seconds=_LEASE_S):
-            try:
-                self._repair(self._store.get(sweep.id))
-            except Unavailable as error:  # the next look may find MLflow back; the other sweeps need not wait for it
-                _log.warning("sweep left", extra={"action": "sweep_left", "sweep": sweep.id, "reason": str(error)})
-            finally:
-                self._store.release(name, holder=holder)
-
-    def _repair(self, sweep: Sweep) -> None:
-        if sweep.ended_at is not None:
+        if not self._store.lease(name, holder=holder, seconds=_LEASE_S):
             return
-        living = self._store.living(grace_s=self._grace_s)
-        lost_runs = self._studies.give_up_lost(sweep, workers=living, grace_s=self._grace_s)
-        if sweep.wanted == "cancel":
-            self._studies.cancel_waiting(sweep)
-        else:
-            self._studies.lay(sweep)
-            self._studies.requeue_due(sweep)
-        for run_id in lost_runs:
-            self._tracking.end(run_id, "KILLED", reason="The worker was lost; the trial is tried again.")
+        try:
+            found = self._store.get(sweep.id)
+            if found.ended_at is None:
+                slots = self._repaired(found)
+                if has_ended(progress(slots)) and self._store.extend(name, holder=holder, seconds=_LEASE_S):
+                    self._close(found, slots)
+        finally:
+            self._store.release(name, holder=holder)
+
+    def _repaired(self, sweep: Sweep) -> list[Slot]:
+        """The sweep's slots after whatever was amiss is put right."""
         slots = self._studies.slots(sweep)
-        if has_ended(progress(slots)):
-            self._close(sweep, slots)
+        living = self._store.living(grace_s=self._grace_s) - {self._holder}
+        lost = self._studies.give_up_lost(slots, workers=living, grace_s=self._grace_s)
+        if lost:
+            slots = self._studies.slots(sweep)
+        if sweep.wanted == "cancel":
+            changed = self._studies.cancel_waiting(slots)
+        else:
+            laid, requeued = self._studies.lay(sweep, slots), self._studies.requeue_due(sweep, slots)
+            changed = laid or requeued
+        for attempt in lost:
+            if attempt.run_id is not None:
+                self._tracking.end(attempt.run_id, "KILLED", reason="The worker was lost.")
+        return self._studies.slots(sweep) if changed else slots
 
     def _close(self, sweep: Sweep, slots: list[Slot]) -> None:
         experiment_id = sweep.experiment_id or self._tracking.experiment(sweep)
         if sweep.experiment_id is None:
             self._store.set_experiment(sweep.id, experiment_id)
         self._end_runs(experiment_id, slots)
-        write_summary(sweep, slots, experiment_id=experiment_id, tracking=self._tracking)
+        self._summarise(sweep, slots, experiment_id=experiment_id)
         counts = progress(slots)
         state: SweepState = "finished" if counts["complete"] else "failed"
         if sweep.wanted == "cancel":
             state = "cancelled"
         self._store.close(sweep.id, state=state, progress=counts)
         _log.info("sweep ended", extra={"action": "sweep_ended", "sweep": sweep.id, "state": state})
+
+    def _summarise(self, sweep: Sweep, slots: list[Slot], *, experiment_id: str) -> None:
+        try:
+            write_summary(sweep, slots, experiment_id=experiment_id, tracking=self._tracking)
+        except Unavailable:
+            raise
+        except Exception:  # an experiment that was deleted in MLflow, say: the trials have ended all the same
+            _log.warning("no summary", exc_info=True, extra={"action": "no_summary", "sweep": sweep.id})
 
     def _end_runs(self, experiment_id: str, slots: list[Slot]) -> None:
         """Ends the runs whose worker told the trial and died before it ended the run; all was recorded by then."""

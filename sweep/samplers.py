@@ -2,12 +2,15 @@
 
 import warnings
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import optuna
 from numpy.random import SeedSequence
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from .space import TRAINING_PARAMETERS, Range, Space, grid_points, is_searched
 from .spec import SweepSpec
@@ -49,12 +52,28 @@ def sampler_for(spec: SweepSpec, number: int) -> BaseSampler:
     return build.get(spec.sampler, lambda: RandomSampler(seed=seed))()
 
 
-def pruner_for(spec: SweepSpec) -> BasePruner:
-    """The pruner of the sweep's studies; hyperband's resource is the epoch."""
+class _SlotHyperband(HyperbandPruner):
+    """Hyperband whose brackets follow the sweep's seed and the slot.
+
+    Optuna's follow the study's name and the attempt's number, so that the same sweep would prune otherwise each time.
+    """
+
+    def __init__(self, *, seed: int, study_key: str, epochs: int) -> None:
+        super().__init__(min_resource=1, max_resource=epochs)
+        self._seed, self._study_key = seed, study_key
+
+    def _get_bracket_id(self, study: Study, trial: FrozenTrial) -> int:
+        alike = SimpleNamespace(study_name=f"{self._seed}/{self._study_key}")
+        slot = SimpleNamespace(number=trial.user_attrs["slot"])
+        return super()._get_bracket_id(alike, slot)  # type: ignore[arg-type]
+
+
+def pruner_for(spec: SweepSpec, study_key: str) -> BasePruner:
+    """The pruner of the study `study_key`; hyperband's resource is the epoch."""
     build: dict[str, Callable[[], BasePruner]] = {
         "none": NopPruner,
         "median": MedianPruner,
-        "hyperband": lambda: HyperbandPruner(min_resource=1, max_resource=spec.training.epochs),
+        "hyperband": lambda: _SlotHyperband(seed=spec.seed, study_key=study_key, epochs=spec.training.epochs),
     }
     return build[spec.pruner]()
 

@@ -27,6 +27,8 @@ class Replicate(TypedDict):
 class Attempt:
     """One try at a slot: an Optuna trial."""
 
+    trial_id: int
+    """Of Optuna's storage."""
     worker: str | None
     started_at: datetime | None
     ended_at: datetime | None
@@ -40,6 +42,15 @@ class Attempt:
     run_id: str | None
     """The MLflow run of this attempt."""
 
+    @property
+    def runs(self) -> bool:
+        """True from the claim to the end."""
+        return not self.waits and self.outcome is None
+
+    def age_s(self, now: datetime) -> float:
+        """Seconds since it was claimed."""
+        return (now - (self.started_at or now)).total_seconds()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
@@ -49,12 +60,16 @@ class Slot:
     plan: StudyPlan
     attempts: tuple[Attempt, ...]
     max_retry: int
-    """How many lost attempts are replaced; -1 where the sweep is cancelled and none is."""
+    """How many lost attempts are replaced."""
+    is_wanted: bool
+    """False where the sweep is cancelled: then nothing is tried again, or at all."""
 
     @property
     def state(self) -> SlotState:
         """The trial's state as users see it; a lost attempt that will be replaced leaves its slot waiting."""
-        if not self.attempts or self.attempts[-1].waits or self.is_due:
+        if not self.attempts:
+            return "waiting" if self.is_wanted else "cancelled"
+        if self.attempts[-1].waits or self.is_due:
             return "waiting"
         outcome = self.attempts[-1].outcome
         if outcome is None:
@@ -66,8 +81,9 @@ class Slot:
     @property
     def is_due(self) -> bool:
         """True where the last attempt was lost or stopped, and another one is owed."""
-        lost = sum(attempt.outcome == "lost" for attempt in self.attempts)
-        return bool(self.attempts) and self.attempts[-1].outcome in _REQUEUED and lost <= self.max_retry
+        if not self.is_wanted or not self.attempts or self.attempts[-1].outcome not in _REQUEUED:
+            return False
+        return sum(attempt.outcome == "lost" for attempt in self.attempts) <= self.max_retry
 
     @property
     def last(self) -> Attempt | None:

@@ -157,6 +157,13 @@ class Store:
         except IntegrityError:
             return False
 
+    def extend(self, name: str, *, holder: str, seconds: float) -> bool:
+        """Holds a lease for `seconds` from now; False where it has expired and somebody else holds it."""
+        mine = and_(LEASES.c.name == name, LEASES.c.holder == holder)
+        expires_at = _now() + timedelta(seconds=seconds)
+        with self._engine.begin() as connection:
+            return connection.execute(update(LEASES).where(mine).values(expires_at=expires_at)).rowcount == 1
+
     def release(self, name: str, *, holder: str) -> None:
         """Gives a lease back before it expires."""
         with self._engine.begin() as connection:

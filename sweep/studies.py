@@ -6,7 +6,7 @@ attribute. What a method promises holds among any number of processes on the sam
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -15,6 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from .database import engine_options, make_exact
+from .errors import LateTell
 from .plan import StudyPlan
 from .samplers import known_points, pruner_for, sampler_for, suggest
 from .slots import Attempt, Outcome, Replicate, Slot
@@ -22,14 +23,10 @@ from .store import Sweep
 
 _WAITING, _RUNNING, _FAIL = TrialState.WAITING, TrialState.RUNNING, TrialState.FAIL
 _OUTCOMES: Mapping[TrialState, Outcome] = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
-
-
-_MAX_LAID = 4_000
-"""A slot takes about 4 ms on SQLite."""
-
-
-class LateTell(Exception):
-    """Raised when a claim was taken back meanwhile (lost or cancelled); the worker drops the trial and lives on."""
+_MAX_WAITING = 256
+"""A slot takes about 4 ms on SQLite, and a claim reads every one that waits."""
+_MAX_DRAWN = 32
+"""Studies whose points are remembered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,34 +51,24 @@ class Studies:
         storage.engine.dispose()
         self._storage = get_storage(storage)
         self._max_retry = max_retry
+        self._points: dict[tuple[str, str], list[dict[str, float]]] = {}
 
-    def lay(self, sweep: Sweep) -> None:
-        """Creates the studies and slots that the sweep lacks, up to 4,000 a call; call it under a lease.
+    def lay(self, sweep: Sweep, slots: Sequence[Slot]) -> bool:
+        """Queues what the sweep lacks of `slots`, so that 256 wait at most; True where it did. Call it under a lease.
 
-        Laying goes in portions so that no lease is held for long; the next look lays what is left.
+        So a claim reads few trials however large the sweep is; whoever looks at the sweep next lays what is left.
         """
-        room = _MAX_LAID
-        for plan in sweep.studies:
-            study = optuna.create_study(
-                study_name=_study_name(sweep, plan),
-                storage=self._storage,
-                direction="maximize",
-                load_if_exists=True,
-            )
-            there = {trial.user_attrs["slot"] for trial in study.get_trials(deepcopy=False)}
-            points = None
-            for index, number in enumerate(plan.numbers):
-                if number not in there and room:
-                    room -= 1
-                    points = (
-                        points or known_points(sweep.spec, plan.space, len(plan.numbers)) or [{}] * len(plan.numbers)
-                    )
-                    study.enqueue_trial(points[index], user_attrs={"slot": number})
+        room = _MAX_WAITING - sum(attempt.waits for slot in slots for attempt in slot.attempts)
+        missing = [slot for slot in slots if not slot.attempts][: max(room, 0)]
+        for slot in missing:
+            study = self._study(sweep, slot.plan, make=True)
+            study.enqueue_trial(self._point(sweep, slot), user_attrs={"slot": slot.number})
+        return bool(missing)
 
     def claim(self, sweep: Sweep, *, worker: str, width: int) -> list[Claim]:
         """Up to `width` waiting slots of one study of the sweep, now running and held by `worker`."""
         for plan in sweep.studies:
-            waiting = [trial for trial in self._trials(sweep, plan) if trial.state == _WAITING]
+            waiting = self._trials(sweep, plan, states=(_WAITING,))
             claims: list[Claim] = []
             for trial in sorted(waiting, key=lambda trial: trial.user_attrs["slot"]):
                 if len(claims) < width and self._take(trial._trial_id):
@@ -109,66 +96,98 @@ class Studies:
         self._attrs(claim.trial._trial_id, run_id=run_id)
 
     def should_prune(self, claim: Claim, *, epoch: int, value: float) -> bool:
-        """Reports the value after an epoch and asks the study's pruner."""
-        claim.trial.report(value, epoch)
+        """Reports the value after an epoch and asks the study's pruner. Raises LateTell."""
+        try:
+            claim.trial.report(value, epoch)
+        except UpdateFinishedTrialError as error:
+            raise LateTell(f"Trial {claim.number} was ended by somebody else meanwhile.") from error
         return claim.trial.should_prune()
 
     def slots(self, sweep: Sweep) -> list[Slot]:
         """Every slot of the sweep by number; one that is not laid yet waits without an attempt."""
         found: list[Slot] = []
-        retries = self._max_retry if sweep.wanted == "run" else -1
         for plan in sweep.studies:
             attempts: dict[int, list[Attempt]] = {number: [] for number in plan.numbers}
             for trial in self._trials(sweep, plan):
                 attempts[trial.user_attrs["slot"]].append(_attempt(trial))
             found += [
-                Slot(number=number, plan=plan, attempts=tuple(tried), max_retry=retries)
+                Slot(
+                    number=number,
+                    plan=plan,
+                    attempts=tuple(tried),
+                    max_retry=self._max_retry,
+                    is_wanted=sweep.wanted == "run",
+                )
                 for number, tried in attempts.items()
             ]
         return found
 
-    def cancel_waiting(self, sweep: Sweep) -> None:
-        """Ends every slot that waits; running ones are their workers' to end."""
-        for plan in sweep.studies:
-            for trial in self._trials(sweep, plan):
-                if trial.state == _WAITING:
-                    self._end(trial, "cancelled", "The sweep was cancelled.")
+    def cancel_waiting(self, slots: Sequence[Slot]) -> bool:
+        """Ends every attempt that waits, running ones are their workers' to end; True where there was one."""
+        ended = [
+            self._end(attempt, "cancelled", "The sweep was cancelled.")
+            for slot in slots
+            for attempt in slot.attempts
+            if attempt.waits
+        ]
+        return any(ended)
 
-    def give_up_lost(self, sweep: Sweep, *, workers: Collection[str], grace_s: float) -> list[str]:
-        """Ends the attempts whose worker is not among the living `workers`; answers their MLflow runs.
+    def give_up_lost(self, slots: Sequence[Slot], *, workers: Collection[str], grace_s: float) -> list[Attempt]:
+        """Ends the running attempts whose worker is not among the living `workers`; answers them.
 
-        An attempt that is too young to carry its worker's name is given `grace_s` seconds.
+        `workers` are to be read after `slots`, or a worker that came meanwhile would look dead. An attempt that is
+        too young to carry its worker's name is given `grace_s` seconds.
         """
-        runs: list[str] = []
-        for plan in sweep.studies:
-            for trial in self._trials(sweep, plan):
-                worker = trial.user_attrs.get("worker")
-                if trial.state != _RUNNING or worker in workers or _age_s(trial) < (0 if worker else grace_s):
-                    continue
-                if self._end(trial, "lost", f"Worker {worker} gave no sign of life.") and "run_id" in trial.user_attrs:
-                    runs.append(trial.user_attrs["run_id"])
-        return runs
+        return [
+            attempt
+            for slot in slots
+            for attempt in slot.attempts
+            if attempt.runs
+            and attempt.worker not in workers
+            and (attempt.worker or attempt.age_s(datetime.now(UTC)) >= grace_s)
+            and self._end(attempt, "lost", f"Worker {attempt.worker} gave no sign of life, or let go of the trial.")
+        ]
 
-    def requeue_due(self, sweep: Sweep) -> None:
-        """Queues another attempt, at the same point, of every slot that is owed one; call it under a lease."""
-        for slot in self.slots(sweep):
-            if slot.is_due and slot.last is not None:
-                point = dict(slot.last.params)
-                self._study(sweep, slot.plan).enqueue_trial(point, user_attrs={"slot": slot.number})
+    def requeue_due(self, sweep: Sweep, slots: Sequence[Slot]) -> bool:
+        """Queues another attempt, at the same point, of every slot that is owed one; True where one is.
 
-    def _study(self, sweep: Sweep, plan: StudyPlan, number: int | None = None) -> Study:
+        Call it under a lease.
+        """
+        due = [slot for slot in slots if slot.is_due]
+        for slot in due:
+            assert slot.last is not None, "a slot that is due has an attempt"
+            study = self._study(sweep, slot.plan)
+            study.enqueue_trial(dict(slot.last.params), user_attrs={"slot": slot.number})
+        return bool(due)
+
+    def _study(self, sweep: Sweep, plan: StudyPlan, *, number: int | None = None, make: bool = False) -> Study:
+        name = f"{sweep.id}/{plan.key}"
+        if make:
+            optuna.create_study(study_name=name, storage=self._storage, direction="maximize", load_if_exists=True)
         return optuna.load_study(
-            study_name=_study_name(sweep, plan),
+            study_name=name,
             storage=self._storage,
             sampler=None if number is None else sampler_for(sweep.spec, number),
-            pruner=pruner_for(sweep.spec),
+            pruner=pruner_for(sweep.spec, plan.key),
         )
 
-    def _trials(self, sweep: Sweep, plan: StudyPlan) -> list[FrozenTrial]:
+    def _trials(
+        self, sweep: Sweep, plan: StudyPlan, *, states: tuple[TrialState, ...] | None = None
+    ) -> list[FrozenTrial]:
         try:
-            return self._study(sweep, plan).get_trials(deepcopy=False)
-        except KeyError:  # not laid yet
+            return self._study(sweep, plan).get_trials(deepcopy=False, states=states)
+        except KeyError:  # nothing of it is laid yet
             return []
+
+    def _point(self, sweep: Sweep, slot: Slot) -> dict[str, float]:
+        """The slot's point where it is known beforehand, else nothing. The points of a study are drawn at once."""
+        key = (sweep.id, slot.plan.key)
+        if key not in self._points:
+            if len(self._points) >= _MAX_DRAWN:
+                self._points.clear()
+            size = len(slot.plan.numbers)
+            self._points[key] = known_points(sweep.spec, slot.plan.space, size) or [{}] * size
+        return self._points[key][slot.plan.numbers.index(slot.number)]
 
     def _take(self, trial_id: int) -> bool:
         try:
@@ -178,14 +197,16 @@ class Studies:
 
     def _suggest(self, sweep: Sweep, plan: StudyPlan, waiting: FrozenTrial) -> Claim:
         number = waiting.user_attrs["slot"]
-        trial = Trial(self._study(sweep, plan, number), waiting._trial_id)
+        trial = Trial(self._study(sweep, plan, number=number), waiting._trial_id)
         return Claim(number=number, plan=plan, params=suggest(trial, plan.space), trial=trial)
 
     def _tell(self, claim: Claim, state: TrialState, value: float | None, **attrs: object) -> None:
         self._attrs(claim.trial._trial_id, **attrs)
         try:
             claim.trial.study.tell(claim.trial, value, state=state)
-        except ValueError as error:  # what Optuna says of a finished trial
+        except ValueError as error:  # what Optuna says of a finished trial, and of a value that it cannot take
+            if not self._storage.get_trial(claim.trial._trial_id).state.is_finished():
+                raise
             raise LateTell(f"Trial {claim.number} was ended by somebody else meanwhile.") from error
 
     def _attrs(self, trial_id: int, **attrs: object) -> None:
@@ -195,38 +216,31 @@ class Studies:
         except UpdateFinishedTrialError as error:
             raise LateTell("The trial was ended by somebody else meanwhile.") from error
 
-    def _end(self, trial: FrozenTrial, outcome: Outcome, reason: str) -> bool:
+    def _end(self, attempt: Attempt, outcome: Outcome, reason: str) -> bool:
         try:
-            self._attrs(trial._trial_id, outcome=outcome, reason=reason)
-            return self._storage.set_trial_state_values(trial._trial_id, _FAIL)
+            self._attrs(attempt.trial_id, outcome=outcome, reason=reason)
+            return self._storage.set_trial_state_values(attempt.trial_id, _FAIL)
         except (LateTell, UpdateFinishedTrialError):
             return False
-
-
-def _study_name(sweep: Sweep, plan: StudyPlan) -> str:
-    return f"{sweep.id}/{plan.key}"
 
 
 def _attempt(trial: FrozenTrial) -> Attempt:
     attrs = trial.user_attrs
     ended = trial.state.is_finished()
     return Attempt(
+        trial_id=trial._trial_id,
         worker=attrs.get("worker"),
         started_at=_utc(trial.datetime_start),
         ended_at=_utc(trial.datetime_complete),
         waits=trial.state == _WAITING,
         outcome=_OUTCOMES.get(trial.state, attrs.get("outcome", "failed")) if ended else None,
         reason=attrs.get("reason"),
-        params=trial.params or trial.system_attrs.get("fixed_params", {}),
+        # A worker that died between two suggestions leaves but a part of the point.
+        params={**trial.system_attrs.get("fixed_params", {}), **trial.params},
         value=trial.value if trial.state == TrialState.COMPLETE else None,
         replicates=attrs.get("replicates", []),
         run_id=attrs.get("run_id"),
     )
-
-
-def _age_s(trial: FrozenTrial) -> float:
-    started = trial.datetime_start or datetime.now()
-    return (datetime.now() - started) / timedelta(seconds=1)
 
 
 def _utc(moment: datetime | None) -> datetime | None:

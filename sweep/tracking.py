@@ -77,9 +77,9 @@ class Tracking:
         """Takes metrics of one step to be sent in a batch, and returns at once."""
         self._writer.put(run_id, metrics, step=step, timestamp_ms=time.time_ns() // 1_000_000)
 
-    def flush(self) -> None:
-        """Returns once every metric logged so far is safe on the server."""
-        self._writer.flush()
+    def flush(self, run_id: str) -> None:
+        """Returns once every metric logged of the run so far is safe on the server."""
+        self._writer.flush(run_id)
 
     def add_artifacts(self, run_id: str, artifacts: Mapping[str, bytes]) -> None:
         """Keeps files with the run, by name."""

@@ -3,16 +3,18 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.errors import EvenhandError, Unavailable
+from sweep.errors import EvenhandError, LateTell, Unavailable
 from sweep.slots import Outcome
 from sweep.store import Store, Sweep
-from sweep.studies import Claim, LateTell, Studies
+from sweep.studies import Claim, Studies
 from sweep.tracking import RunStatus, Tracking
 
 from .members import replicates, trial_spec
@@ -39,11 +41,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A claim in training: its members stand at `positions` of the batch, and `run_id` observes it."""
+    """A claim in training, observed by the run `run_id`."""
 
     claim: Claim
     members: Sequence[Member]
-    positions: range
     observation: Observation
     run_id: str
 
@@ -85,8 +86,10 @@ class Batch:
             self._train(data)
         except Interrupted as interruption:
             self._end_all(interruption.outcome, interruption.reason)
+        except Unavailable as error:
+            self._end_all("stopped" if self._stop.is_set() else "lost", str(error))
         except EvenhandError as error:
-            self._end_all("stopped" if self._stop.is_set() else "failed", str(error))
+            self._end_all("failed", str(error))
         except Exception as error:  # one trial's misfortune, whatever it is, never costs the worker
             _log.exception("batch failed", extra={"action": "batch_failed", "sweep": self._sweep.id})
             self._end_all("failed", f"{type(error).__name__}: {error}")
@@ -100,43 +103,64 @@ class Batch:
         experiment_id = sweep.experiment_id or self._tracking.experiment(sweep)
         if sweep.experiment_id is None:
             self._store.set_experiment(sweep.id, experiment_id)
-        for index, claim in enumerate(self._open.values()):
-            scenario = sweep.scenarios[claim.plan.scenario]
-            trial = trial_spec(sweep.spec, claim, device=data.device)
-            members = replicates(trial, sweep=sweep, scenario=scenario, labels_N=labels_N)
-            name = run_name(claim, scenario, trial)
-            run_id = self._tracking.start(
-                experiment_id,
-                name=name,
-                params=run_params(sweep, scenario, members, device=data.device),
-                tags=run_tags(sweep, claim, worker=self._worker),
-            )
-            self._attempts[claim.number] = Attempt(
-                claim=claim,
-                members=members,
-                positions=range(index * len(members), (index + 1) * len(members)),
-                observation=Observation(
-                    title=f"{sweep.spec.dataset}: {name}",
-                    classes=sweep.dataset.classes,
-                    counts=scenario.counts,
-                    seeds=[member.seed for member in members],
-                ),
-                run_id=run_id,
-            )
-            self._studies.note_run(claim, run_id)
+        for claim in list(self._open.values()):
+            self._each(claim, partial(self._begin, claim, data, labels_N=labels_N, experiment_id=experiment_id))
+
+    def _begin(self, claim: Claim, data: DeviceData, *, labels_N: NDArray[np.int64], experiment_id: str) -> None:
+        sweep = self._sweep
+        scenario = sweep.scenarios[claim.plan.scenario]
+        trial = trial_spec(sweep.spec, claim, device=data.device)
+        members = replicates(trial, sweep=sweep, scenario=scenario, labels_N=labels_N)
+        name = run_name(claim, scenario, trial)
+        run_id = self._tracking.start(
+            experiment_id,
+            name=name,
+            params=run_params(sweep, scenario, members, device=data.device),
+            tags=run_tags(sweep, claim, worker=self._worker),
+        )
+        self._attempts[claim.number] = Attempt(
+            claim=claim,
+            members=members,
+            observation=Observation(
+                title=f"{sweep.spec.dataset}: {name}",
+                classes=sweep.dataset.classes,
+                counts=scenario.counts,
+                seeds=[member.seed for member in members],
+            ),
+            run_id=run_id,
+        )
+        self._studies.note_run(claim, run_id)
+
+    def _each(self, claim: Claim, step: Callable[[], None]) -> None:
+        """Does one step of one claim; what goes wrong with it ends this claim alone, unless it concerns them all."""
+        try:
+            step()
+        except LateTell as late:
+            self._end(claim, "lost", str(late))
+        except (Interrupted, Unavailable):
+            raise
+        except Exception as error:
+            _log.exception("trial failed", extra=self._facts(claim) | {"action": "trial_failed"})
+            self._end(claim, "failed", f"{type(error).__name__}: {error}")
 
     def _train(self, data: DeviceData) -> None:
-        members = [member for attempt in self._attempts.values() for member in attempt.members]
-        training = Training(members, data)
+        attempts = list(self._attempts.values())
+        ends = accumulate(len(attempt.members) for attempt in attempts)
+        positions = {
+            attempt.claim.number: range(end - len(attempt.members), end)
+            for attempt, end in zip(attempts, ends, strict=True)
+        }
+        training = Training([member for attempt in attempts for member in attempt.members], data)
         while training.live:
             self._heed_wishes()
             by_member = {record.member: record for record in training.run_epoch()}
-            for attempt in list(self._attempts.values()):
-                records = [by_member[position] for position in attempt.positions]
-                if not self._goes_on(attempt, records):
+            for number, attempt in list(self._attempts.items()):
+                records = [by_member[position] for position in positions[number]]
+                self._each(attempt.claim, partial(self._take_in, attempt, records))
+                if number not in self._attempts:
                     training.drop(record.member for record in records if not record.failure)
-        for attempt in list(self._attempts.values()):
-            self._finish(attempt, training, data)
+        for number, attempt in list(self._attempts.items()):
+            self._each(attempt.claim, partial(self._finish, attempt, training, positions[number], data=data))
 
     def _heed_wishes(self) -> None:
         if self._stop.is_set():
@@ -146,8 +170,8 @@ class Batch:
             if self._store.wanted(self._sweep.id) == "cancel":
                 raise Interrupted("cancelled", "The sweep was cancelled.")
 
-    def _goes_on(self, attempt: Attempt, records: Sequence[EpochRecord]) -> bool:
-        """Logs an epoch; False where it was the attempt's last one before its time, which is told then."""
+    def _take_in(self, attempt: Attempt, records: Sequence[EpochRecord]) -> None:
+        """Logs an epoch; where it was the attempt's last one before its time, that is told."""
         spec, epoch = self._sweep.spec, records[0].epoch
         self._tracking.log(attempt.run_id, attempt.observation.add(records), step=epoch)
         failure = next((record.failure for record in records if record.failure), None)
@@ -157,21 +181,20 @@ class Batch:
             value = attempt.observation.value(spec.objective)
             if self._studies.should_prune(attempt.claim, epoch=epoch, value=value):
                 self._end(attempt.claim, "pruned", f"Pruned after epoch {epoch}: {spec.objective} {value:.4f}.")
-        return attempt.claim.number in self._attempts
 
-    def _finish(self, attempt: Attempt, training: Training, data: DeviceData) -> None:
+    def _finish(self, attempt: Attempt, training: Training, positions: range, *, data: DeviceData) -> None:
         spec = self._sweep.spec
-        tests = training.test(attempt.positions)
+        tests = training.test(positions)
         found, metrics = attempt.observation.finish(tests, objective=spec.objective)
         value = attempt.observation.value(spec.objective)
         self._tracking.log(attempt.run_id, {**metrics, "value": value}, step=training.epoch)
         median = sorted(range(len(found)), key=lambda at: found[at]["value"])[len(found) // 2]
         picture = boundary_picture(
-            training, attempt.positions[median], member=attempt.members[median], data=data,
+            training, positions[median], member=attempt.members[median], data=data,
             title=attempt.observation.title, classes=self._sweep.dataset.classes,
         )  # fmt: skip
         self._tracking.add_artifacts(attempt.run_id, attempt.observation.artifacts() | picture)
-        self._tracking.flush()
+        self._tracking.flush(attempt.run_id)
         del self._open[attempt.claim.number], self._attempts[attempt.claim.number]
         try:
             self._studies.complete(attempt.claim, value=value, replicates=found)
@@ -195,13 +218,16 @@ class Batch:
             outcome = "lost"
         _log.info("trial ended", extra=self._facts(claim) | {"outcome": outcome, "reason": reason})
         if attempt is not None:
-            self._end_run(attempt.run_id, _STATUSES[outcome], reason)
+            self._end_run(attempt, outcome, reason)
 
-    def _end_run(self, run_id: str, status: RunStatus, reason: str) -> None:
+    def _end_run(self, attempt: Attempt, outcome: Outcome, reason: str) -> None:
+        run_id = attempt.run_id
         try:
-            self._tracking.flush()
-            self._tracking.end(run_id, status, reason=reason)
-        except Unavailable as error:  # the reconciler ends the run once MLflow is back
+            if outcome in ("failed", "pruned") and attempt.observation.has_epochs:
+                self._tracking.add_artifacts(run_id, attempt.observation.artifacts())
+            self._tracking.flush(run_id)
+            self._tracking.end(run_id, _STATUSES[outcome], reason=reason)
+        except Exception as error:  # the trial is told, and the reconciler ends the run once MLflow is back
             _log.warning("run left open", extra={"action": "run_left_open", "run": run_id, "reason": str(error)})
 
     def _facts(self, claim: Claim) -> dict[str, object]:

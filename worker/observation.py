@@ -40,6 +40,11 @@ class Observation:
             metrics |= per_class("importance", np.mean(importance_RC, axis=0), self._keys)
         return metrics
 
+    @property
+    def has_epochs(self) -> bool:
+        """True once there is something to draw."""
+        return bool(self._epochs)
+
     def value(self, objective: str) -> float:
         """The objective on validation after the last epoch, the mean over the replicates."""
         return _mean(scores(record.validation.confusion_CC)[objective] for record in self._epochs[-1])
