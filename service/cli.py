@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console, RenderableType
 from rich.text import Text
 
@@ -43,6 +44,11 @@ def main() -> None:
     except ApiError as error:
         _say_refusal(error)
         sys.exit(_BAD_USAGE if error.status == 422 else _FAILED)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(map(str, problem["loc"])).upper()
+            _err.print(Text(f"Setting EVENHAND_{name}: {problem['msg']}.", style="red"))
+        sys.exit(_BAD_USAGE)
     except UpError as error:
         _err.print(Text(str(error), style="red"), soft_wrap=True)
         sys.exit(_FAILED)
@@ -56,8 +62,8 @@ def up(
     data: Annotated[Path, typer.Option(help="Folder of everything that is kept.", envvar="EVENHAND_DATA_DIR")] = Path(
         "evenhand-data"
     ),
-    port: Annotated[int, typer.Option(help="Port of the API.")] = 8000,
-    mlflow_port: Annotated[int, typer.Option(help="Port of MLflow.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the API.")] = 8000,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of MLflow.")] = 5000,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Worker processes of one thread each; default: one a core.")
     ] = None,

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+_LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _RESTART_PAUSE_S = 1.0
 
@@ -46,7 +47,8 @@ class Process:
             start_new_session=True,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
-        self._groups.add(self._popen.pid)
+        # A number may be given to somebody else once its group is gone.
+        self._groups = {group for group in self._groups if _has_members(group)} | {self._popen.pid}
         threading.Thread(target=self._read, args=(self._popen,), daemon=True).start()
 
     @property
@@ -70,9 +72,12 @@ class Process:
         assert popen.stdout is not None
         with self._log.open("a", encoding="utf-8") as log:
             for line in popen.stdout:
-                log.write(line)
-                log.flush()
-                self._on_line(self.name, line.rstrip("\n"))
+                # A full disk or a closed terminal costs lines; a pipe that nobody empties would stop the process.
+                with contextlib.suppress(OSError):
+                    log.write(line)
+                    log.flush()
+                with contextlib.suppress(OSError):
+                    self._on_line(self.name, line.rstrip("\n"))
 
 
 class Group:
@@ -136,4 +141,4 @@ def _has_members(group: int) -> bool:
 
 def _die_with_parent() -> None:
     """Runs in the child before its command: the kernel ends it should we be killed without a chance to."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

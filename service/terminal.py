@@ -26,16 +26,16 @@ def sweeps_table(sweeps: Iterable[Answer]) -> Table:
         progress = sweep["progress"]
         ended = progress["total"] - progress["waiting"] - progress["running"]
         created = sweep["created_at"][:16].replace("T", " ")
-        table.add_row(sweep["id"], sweep["name"], _state(sweep["state"]), f"{ended}/{progress['total']}", created)
+        table.add_row(sweep["id"], Text(sweep["name"]), _state(sweep["state"]), f"{ended}/{progress['total']}", created)
     return table
 
 
 def sweep_view(sweep: Answer, trials: list[Answer]) -> RenderableType:
     """A sweep: its scenarios with their class counts, then its trials."""
-    scenarios = Table("scenario", "samples by class", title=f"{sweep['name']} ({sweep['id']}, {sweep['state']})")
+    scenarios = Table("scenario", "samples by class", title=Text(f"{sweep['name']} ({sweep['id']}, {sweep['state']})"))
     for scenario in sweep["scenarios"]:
         counts = ", ".join(f"{c}: {n}" for c, n in zip(sweep["classes"], scenario["counts"], strict=True))
-        scenarios.add_row(f"{scenario['profile']} ×{scenario['ratio']:g}", counts)
+        scenarios.add_row(f"{scenario['profile']} ×{scenario['ratio']:g}", Text(counts))
     table = Table("#", "scenario", "loss", "params", "state", "value", "reason")
     for trial in trials:
         scenario, value = trial["scenario"], trial["value"]
@@ -43,10 +43,10 @@ def sweep_view(sweep: Answer, trials: list[Answer]) -> RenderableType:
             str(trial["number"]),
             f"{scenario['profile']} ×{scenario['ratio']:g}",
             trial["loss"],
-            _params(trial["params"]),
+            Text(_params(trial["params"])),
             _state(trial["state"]),
             "" if value is None else f"{value:.4f}",
-            trial["reason"] or "",
+            Text(trial["reason"] or ""),
         )
     return Group(scenarios, table, Text(f"MLflow: {sweep['links']['mlflow'] or 'once a trial has begun'}"))
 
@@ -77,7 +77,7 @@ def _scenario_table(results: Answer, scenario: Answer) -> Table:
     for row in rows:
         scores = [_score(row[part][metric]) for metric in metrics for part in ("validation", "test")]
         label = " ".join(filter(None, [row["loss"], _params(row["params"]), f"#{row['trial']}"]))
-        table.add_row(label, *scores)
+        table.add_row(Text(label), *scores)
     return table
 
 

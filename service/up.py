@@ -151,6 +151,8 @@ class Services:
         return self.data_dir / "logs" / f"{name}.log"
 
     def _check_ports(self) -> None:
+        if self.ports.api == self.ports.mlflow:
+            raise UpError(f"Port {self.ports.api} cannot serve both. Choose another one with --port or --mlflow-port.")
         for port, option, owner in (
             (self.ports.api, "--port", "the API"),
             (self.ports.mlflow, "--mlflow-port", "MLflow"),

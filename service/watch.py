@@ -34,6 +34,7 @@ def watch(client: Client, sweep_id: str, console: Console, *, meanwhile: Callabl
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks = [bars.add_task(title, total=None, best="") for title in titles]
         while True:
+            asked_at = time.monotonic()
             sweep = client.sweep(sweep_id)
             trials = client.trials(sweep_id)
             for task, scenario in zip(tasks, sweep["scenarios"], strict=True):
@@ -50,7 +51,8 @@ def watch(client: Client, sweep_id: str, console: Console, *, meanwhile: Callabl
             if sweep["state"] in TERMINAL:
                 return sweep
             meanwhile()
-            time.sleep(_POLL_S)
+            # A large sweep takes its time to be read: it is asked for less often.
+            time.sleep(max(_POLL_S, 5 * (time.monotonic() - asked_at)))
 
 
 def _same(one: Answer, other: Answer) -> bool:
