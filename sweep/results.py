@@ -5,6 +5,7 @@ Selection looks at validation alone; the test set is shown beside it and never c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb
 
 from .slots import Replicate, Slot
 from .statistics import CONFIDENCE, Interval, interval, paired_difference
@@ -36,7 +37,11 @@ class Gain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Indistinguishable:
-    """The alphas that the replicates cannot tell from the best one, on validation."""
+    """The alphas that the replicates cannot tell from the best one, on validation.
+
+    An alpha is left out only where it differs by an interval that holds for all pairs of alphas together, since the
+    best one was chosen among them by the same scores.
+    """
 
     alphas: list[float]
     low: float
@@ -95,7 +100,8 @@ def _notes(sweep: Sweep) -> list[str]:
         return ["One replicate has no interval, so nothing can be told apart. Ask for 3 replicates or more.", chosen]
     return [
         f"low and high are a {CONFIDENCE:.0%} Student t interval over {n} replicates (subset, initialisation and order"
-        " vary together, the test set does not); no correction for many comparisons.",
+        " vary together, the test set does not). Alphas are told apart by intervals that hold for all pairs of them"
+        " together; the gains over the baselines are one comparison each, without correction.",
         f"With {n} replicates a sign-flip test cannot give a two-sided p below {2 / 2**n:.3g}.",
         chosen,
     ]
@@ -152,8 +158,9 @@ def _equals(best: Slot, swept: Sequence[Slot]) -> Indistinguishable | None:
     if "alpha" not in best.params:
         return None
     alphas = []
+    pairs = max(comb(len(swept), 2), 1)
     for slot in swept:
-        difference = paired_difference(_by_seed(best), _by_seed(slot))
+        difference = paired_difference(_by_seed(best), _by_seed(slot), comparisons=pairs)
         if slot is best or (difference is not None and not difference.excludes_zero):
             alphas.append(float(slot.params["alpha"]))
     return Indistinguishable(alphas=sorted(alphas), low=min(alphas), high=max(alphas))
