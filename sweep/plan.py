@@ -1,11 +1,10 @@
 """The plan of a sweep: its scenarios, its studies, and the slots that are numbered 0…n-1 through all of them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .losses import LOSSES
 from .space import Space, grid_size, is_searched
-from .spec import LossChoice, SweepSpec
+from .spec import MAX_REPLICATES, LossChoice, SweepSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,16 +67,10 @@ def total_trials(spec: SweepSpec, scenarios: int) -> int:
     return scenarios * sum(study_size(spec, loss) for loss in spec.losses)
 
 
-def study_of(plans: Sequence[StudyPlan], number: int) -> StudyPlan:
-    """The study that the slot `number` belongs to.
-
-    Raises:
-        IndexError: if the sweep has no such slot.
-    """
-    for plan in plans:
-        if number in plan.numbers:
-            return plan
-    raise IndexError(number)
+def replicate_seeds(spec: SweepSpec) -> range:
+    """The seeds of a trial's replicates; sweeps of other seeds share none of them."""
+    first = MAX_REPLICATES * spec.seed
+    return range(first, first + spec.replicates)
 
 
 def fixed_params(loss: LossChoice, space: Space) -> dict[str, float | str]:

@@ -12,6 +12,7 @@ from .space import Range, Searchable, Space, Strict, parameter_for
 
 DEFAULT_ALPHA = Range(low=0.001, high=1.0, log=True)
 
+MAX_REPLICATES = 100
 Objective = Literal["balanced_accuracy", "worst_recall", "macro_f1"]
 Sampler = Literal["tpe", "random", "grid", "qmc", "cmaes", "gp"]
 Pruner = Literal["none", "median", "hyperband"]
@@ -129,7 +130,7 @@ class SweepSpec(Strict):
     trials: Annotated[int, Field(ge=1, le=10_000)] | None = None
     sampler: Sampler | None = None
     pruner: Pruner = "none"
-    replicates: Annotated[int, Field(ge=1, le=100)] = 3
+    replicates: Annotated[int, Field(ge=1, le=MAX_REPLICATES)] = 3
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     objective: Objective = "balanced_accuracy"
     class_order: Literal["label", "reversed", "shuffled"] | list[ClassName] = "label"

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from sweep.imbalance import split
-from sweep.plan import Scenario, fixed_params
+from sweep.plan import Scenario, fixed_params, replicate_seeds
 from sweep.space import TRAINING_PARAMETERS
 from sweep.spec import SweepSpec
 from sweep.store import Sweep
@@ -42,10 +42,10 @@ def trial_spec(spec: SweepSpec, claim: Claim, *, device: torch.device) -> TrialS
 
 
 def replicates(trial: TrialSpec, *, sweep: Sweep, scenario: Scenario, labels_N: NDArray[np.int64]) -> Sequence[Member]:
-    """One member a seed: the sweep's seed, the next one, and so on; the same for every trial, so that trials pair."""
+    """One member a seed, the same seeds for every trial, so that trials pair."""
     validation = sweep.spec.validation
     members = []
-    for seed in range(sweep.spec.seed, sweep.spec.seed + sweep.spec.replicates):
+    for seed in replicate_seeds(sweep.spec):
         part = split(
             labels_N,
             counts=scenario.counts,
