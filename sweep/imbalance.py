@@ -8,7 +8,6 @@ Counts are truncated, never rounded, as in the code of Cui et al. (CVPR 2019) an
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Literal
 
 import numpy as np
@@ -62,8 +61,8 @@ def linear(n_max: int, *, classes: int, ratio: float) -> tuple[int, ...]:
     >>> linear(5000, classes=10, ratio=10)
     (5000, 4500, 4000, 3500, 3000, 2500, 2000, 1500, 1000, 500)
     """
-    last, exact = classes - 1, Fraction(ratio)  # in floats, 4500 may be truncated to 4499
-    body = tuple(int(n_max * ((last - c) * exact + c) / (last * exact)) for c in range(last))
+    last, (over, under) = classes - 1, ratio.as_integer_ratio()  # in floats, 4500 may be truncated to 4499
+    body = tuple(n_max * ((last - c) * over + c * under) // (last * over) for c in range(last))
     return (*body, int(n_max * (1 / ratio)))
 
 

@@ -82,6 +82,9 @@ def _plain(labels_N: NDArray[np.generic], *, dataset: str) -> NDArray[np.generic
             " for every sample: fill them in, or remove the samples.",
             dataset=dataset,
         )
+    odd = next((value for value in series if isinstance(value, (list, dict, tuple, set, np.ndarray))), None)
+    if odd is not None:
+        raise DatasetError(f"a label is {odd!r}. Expected strings, whole numbers or booleans.", dataset=dataset)
     if pd.api.types.is_bool_dtype(series) or not pd.api.types.is_numeric_dtype(series):
         return np.array([_text(value) for value in series.tolist()], dtype=object)
     numbers = series.to_numpy()

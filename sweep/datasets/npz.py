@@ -68,13 +68,17 @@ def _arrays(path: Path, *, dataset: str) -> dict[str, NDArray[np.generic]]:
 
 def _check_part(x: str, y: str, *, arrays: dict[str, NDArray[np.generic]], dataset: str) -> None:
     inputs, labels = arrays[x], arrays[y]
-    if labels.ndim != 1 or len(labels) != len(inputs):
+    if inputs.ndim == 0 or labels.ndim != 1 or len(labels) != len(inputs) or labels.dtype.names:
         raise DatasetError(
-            f"{y} has the shape {labels.shape}, {x} {inputs.shape}. Expected {y} as ({len(inputs)},), one"
-            " label a sample (labels in columns: y.argmax(1)).",
+            f"{y} has the shape {labels.shape} and the type {labels.dtype}, {x} the shape {inputs.shape}. Expected"
+            f" {y} of the shape (N,), one label for each of the N samples of {x} (labels in columns: y.argmax(1)).",
             dataset=dataset,
         )
-    if inputs.ndim not in (2, 3, 4) or not (np.issubdtype(inputs.dtype, np.number) or inputs.dtype == np.bool_):
+    if (
+        inputs.ndim not in (2, 3, 4)
+        or inputs.size == 0
+        or not (np.issubdtype(inputs.dtype, np.number) or inputs.dtype == np.bool_)
+    ):
         raise DatasetError(
             f"{x} has the shape {inputs.shape} and the type {inputs.dtype}. Expected numbers of the shape"
             " (N, features), or images (N, H, W), (N, H, W, channels) or (N, channels, H, W).",

@@ -45,7 +45,7 @@ def prepare(source: Source, folder: Path) -> Path:
     place = folder / f"{source.name}-{key}"
     if place.is_dir():
         return place
-    dataset = _checked(source, key)
+    dataset = _read(source, key)
     if fingerprint(source) != key:
         raise DatasetError("its files changed while they were read. Try again.", dataset=source.name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,6 +65,15 @@ def open_dataset(place: Path) -> Dataset:
     """The arrays of a prepared folder, memory-mapped."""
     arrays = {name: np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
     return Dataset(info=read_info(place), **arrays)
+
+
+def _read(source: Source, key: str) -> Dataset:
+    try:
+        return _checked(source, key)
+    except DatasetError:
+        raise
+    except Exception as error:  # files may be wrong in ways that nobody thought of, and are the user's to mend
+        raise DatasetError(f"it cannot be read ({type(error).__name__}: {error}).", dataset=source.name) from error
 
 
 def _checked(source: Source, key: str) -> Dataset:

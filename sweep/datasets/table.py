@@ -79,7 +79,9 @@ def _columns(path: Path, *, dataset: str) -> Sequence[str]:
 def _table(path: Path, *, label: str, dataset: str) -> pd.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path)
+            table = pd.read_parquet(path)
+            # Columns that were an index when the table was written are columns again.
+            return table.reset_index() if any(table.index.names) else table
         return _csv(path, label=label, dataset=dataset)
     except (OSError, ValueError, pa.ArrowException, pd.errors.ParserWarning) as error:
         raise _unreadable(path, error, dataset) from error
@@ -94,6 +96,7 @@ def _csv(path: Path, *, label: str, dataset: str) -> pd.DataFrame:
             path,
             encoding="utf-8-sig",
             index_col=False,
+            dtype={label: str},  # "01" and "1" are two labels
             keep_default_na=False,
             na_values=missing,
             low_memory=False,
