@@ -42,7 +42,7 @@ def importance_figure(
         mean_SC = curves.values_RSC.mean(axis=0)
         for rank, c in enumerate(order):
             colour = _ranked(rank, len(order))
-            axes.plot(curves.x_S, mean_SC[:, c], color=colour, lw=1.4, label=f"{classes[c]} ({counts[c]})")
+            axes.plot(curves.x_S, mean_SC[:, c], color=colour, lw=1.4, label=plain(f"{classes[c]} ({counts[c]})"))
             if len(curves.values_RSC) > 1:
                 low_S, high_S = curves.values_RSC[:, :, c].min(axis=0), curves.values_RSC[:, :, c].max(axis=0)
                 axes.fill_between(curves.x_S, low_S, high_S, color=colour, alpha=0.12, lw=0)
@@ -52,7 +52,7 @@ def importance_figure(
     if len(classes) <= _MAX_LEGEND:
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, title="class (samples)", loc="outside right center", fontsize=8)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(plain(title), fontsize=11)
     return _png(figure)
 
 
@@ -77,9 +77,9 @@ def boundary_figure(
             color=colours[c],
             edgecolor="white",
             lw=0.4,
-            label=f"{name} ({len(mine)})",
+            label=plain(f"{name} ({len(mine)})"),
         )
-    axes.set_title(title, fontsize=11)
+    axes.set_title(plain(title), fontsize=11)
     axes.legend(title="class (samples)", fontsize=8)
     return _png(figure)
 
@@ -103,7 +103,7 @@ def results_figure(results: Results) -> bytes:
     handles, labels = grid[0][0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside right center", fontsize=9)
-    figure.suptitle(f"{results.name}: mean and 95 % interval over {results.replicates} replicates", fontsize=12)
+    figure.suptitle(f"{plain(results.name)}: mean and 95 % interval over {results.replicates} replicates", fontsize=12)
     return _png(figure)
 
 
@@ -127,6 +127,12 @@ def _ends(contender: Contender, part: str, metric: str) -> tuple[float, float, f
     if score.low is None or score.high is None:
         return score.mean, 0.0, 0.0
     return score.mean, score.mean - score.low, score.high - score.mean
+
+
+def plain(text: str) -> str:
+    """The text for matplotlib, which would read dollars as mathematics and hide what begins with an underscore."""
+    escaped = text.replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped
 
 
 def _ranked(rank: int, ranks: int) -> tuple[float, float, float]:

@@ -12,7 +12,7 @@ from .slots import Slot, has_ended, progress
 from .store import Store, Sweep, SweepState
 from .studies import Studies
 from .summary import write_summary
-from .tracking import RunStatus, Tracking
+from .tracking import RUN_STATUSES, Tracking
 
 _LEASE_S = 120.0
 """Far longer than a look takes, 256 slots being laid at most and MLflow being asked once; it is extended before a
@@ -98,12 +98,10 @@ class Reconciler:
             _log.warning("no summary", exc_info=True, extra={"action": "no_summary", "sweep": sweep.id})
 
     def _end_runs(self, experiment_id: str, slots: list[Slot]) -> None:
-        """Ends the runs whose worker told the trial and died before it ended the run; all was recorded by then."""
-        statuses: dict[str, RunStatus] = {
-            attempt.run_id: "FINISHED" if attempt.outcome in ("complete", "pruned") else "KILLED"
-            for slot in slots
-            for attempt in slot.attempts
-            if attempt.run_id
-        }
+        """Ends the runs whose worker told the trial and could not end the run; all was recorded by then."""
+        attempts = {attempt.run_id: attempt for slot in slots for attempt in slot.attempts if attempt.run_id}
         for run_id in self._tracking.running(experiment_id):
-            self._tracking.end(run_id, statuses.get(run_id, "KILLED"), reason="Ended after its worker was lost.")
+            attempt = attempts.get(run_id)
+            outcome = attempt.outcome if attempt else None
+            reason = attempt.reason if attempt else "No trial owns this run."
+            self._tracking.end(run_id, RUN_STATUSES.get(outcome, "KILLED"), reason=reason)

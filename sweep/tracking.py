@@ -16,9 +16,19 @@ from tenacity import Retrying, retry_if_exception, sleep_using_event, stop_when_
 
 from .errors import NotFound, Unavailable
 from .metric_writer import MetricWriter, Point
+from .slots import Outcome
 from .store import Sweep
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+RUN_STATUSES: Mapping[Outcome | None, RunStatus] = {
+    "complete": "FINISHED",
+    "pruned": "FINISHED",
+    "failed": "FAILED",
+    "cancelled": "KILLED",
+    "stopped": "KILLED",
+    "lost": "KILLED",
+}
+"""How a run ends, by how its attempt did."""
 TRAJECTORY = "trajectory.parquet"
 SWEEP_TAG, TRIAL_TAG, REASON_TAG, NOTE_TAG = (
     "evenhand.sweep",

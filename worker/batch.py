@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -15,7 +15,7 @@ from sweep.errors import EvenhandError, LateTell, Unavailable
 from sweep.slots import Outcome
 from sweep.store import Store, Sweep
 from sweep.studies import Claim, Studies
-from sweep.tracking import RunStatus, Tracking
+from sweep.tracking import RUN_STATUSES, Tracking
 
 from .members import replicates, trial_spec
 from .observation import Observation
@@ -29,13 +29,6 @@ from .training.trial import Member
 
 _LOOK_EVERY_S = 1.0
 """How often a training looks whether its sweep was cancelled."""
-_STATUSES: Mapping[Outcome, RunStatus] = {
-    "pruned": "FINISHED",
-    "failed": "FAILED",
-    "cancelled": "KILLED",
-    "stopped": "KILLED",
-    "lost": "KILLED",
-}
 _log = logging.getLogger(__name__)
 
 
@@ -226,7 +219,7 @@ class Batch:
             if outcome in ("failed", "pruned") and attempt.observation.has_epochs:
                 self._tracking.add_artifacts(run_id, attempt.observation.artifacts())
             self._tracking.flush(run_id)
-            self._tracking.end(run_id, _STATUSES[outcome], reason=reason)
+            self._tracking.end(run_id, RUN_STATUSES[outcome], reason=reason)
         except Exception as error:  # the trial is told, and the reconciler ends the run once MLflow is back
             _log.warning("run left open", extra={"action": "run_left_open", "run": run_id, "reason": str(error)})
 
