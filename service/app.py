@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from sweep.logs import configure_logs
 from sweep.parts import Parts
@@ -41,8 +42,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Sweeps over alpha and imbalance with an adaptive class-weighted loss.",
         version=version("evenhand"),
         lifespan=lifespan,
+        responses=problem.RESPONSES,
     )
     app.state.settings = known
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[host.strip() for host in known.allowed_hosts.split(",")])
     for module in (sweeps, trials, catalogue, health):
         app.include_router(module.router)
     problem.install(app)

@@ -18,6 +18,31 @@ from sweep.errors import (
 )
 from sweep.problems import field_problems
 
+_STRINGS = ("type", "title", "detail")
+RESPONSES: dict[int | str, dict[str, object]] = {
+    422: {
+        "description": "What was asked cannot be done; `errors` names each field that is wrong",
+        "content": {
+            "application/problem+json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        **{name: {"type": "string"} for name in _STRINGS},
+                        "status": {"type": "integer"},
+                        "errors": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "properties": {name: {"type": "string"} for name in ("field", "problem", "expected")},
+                            },
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+"""How refusals look, for OpenAPI."""
 _log = logging.getLogger(__name__)
 
 
@@ -31,7 +56,13 @@ def install(app: FastAPI) -> None:
 
 def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return _ours(request, InvalidSweep(field_problems(error.errors())))
+    wrong = field_problems(error.errors())
+    if request.method == "GET":
+        return _problem(422, "The request cannot be answered", "A parameter of the query is wrong.", wrong)
+    kind = request.headers.get("content-type", "none")
+    if "json" not in kind:  # as `curl -d` alone sends it
+        wrong = [FieldProblem("body", f"Its content type is {kind}.", "the header content-type: application/json")]
+    return _ours(request, InvalidSweep(wrong))
 
 
 def _ours(_request: Request, error: Exception) -> JSONResponse:
@@ -41,7 +72,9 @@ def _ours(_request: Request, error: Exception) -> JSONResponse:
 
 def _http(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return _problem(error.status_code, error.detail, f"{error.detail}. /docs lists what there is.")
+    answer = _problem(error.status_code, error.detail, f"{error.detail}. /docs lists what there is.")
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:

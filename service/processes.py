@@ -70,7 +70,7 @@ class Process:
 
     def _read(self, popen: subprocess.Popen[str]) -> None:
         assert popen.stdout is not None
-        with self._log.open("a", encoding="utf-8") as log:
+        with popen.stdout, self._log.open("a", encoding="utf-8") as log:
             for line in popen.stdout:
                 # A full disk or a closed terminal costs lines; a pipe that nobody empties would stop the process.
                 with contextlib.suppress(OSError):

@@ -74,10 +74,12 @@ def _field_problem(error: ErrorDetails) -> FieldProblem:
 
 def _place(loc: Sequence[str | int], inner: str) -> str:
     place = ""
+    if len(loc) == 2 and loc[0] == "body" and isinstance(loc[1], int):  # where JSON breaks off
+        return "body"
     for part in loc:
         if isinstance(part, int):
             place += f"[{part}]"
-        elif part not in UNION_TAGS and part != "body" and not part.startswith(("literal[", "list[")):
+        elif part not in UNION_TAGS and part not in ("body", "query") and not part.startswith(("literal[", "list[")):
             place += f".{part}" if place else part
     return ".".join(filter(None, (place, inner))) or "body"
 

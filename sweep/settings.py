@@ -21,8 +21,11 @@ class Settings(BaseSettings):
     """Where the processes reach MLflow."""
     mlflow_public_url: str = ""
     """Where people's browsers reach MLflow, for links; default: the tracking address."""
-    heartbeat_interval_s: int = Field(10, ge=1)
-    """Seconds between the heartbeats of a claimed trial."""
+    allowed_hosts: str = "127.0.0.1,localhost,[::1]"
+    """Names by which the API may be asked, separated by commas (`*`: any); others are refused, so that no web page
+    can reach it under a name of its own."""
+    heartbeat_interval_s: int = Field(5, ge=1)
+    """Seconds between a worker's signs of life."""
     heartbeat_grace_s: int = Field(60, ge=2)
     """A running trial without a heartbeat for so long is lost, and its slot is queued again."""
     max_retry: int = Field(3, ge=0)
