@@ -79,7 +79,7 @@ def _place(loc: Sequence[str | int], inner: str) -> str:
     for part in loc:
         if isinstance(part, int):
             place += f"[{part}]"
-        elif part not in UNION_TAGS and part not in ("body", "query") and not part.startswith(("literal[", "list[")):
+        elif part not in UNION_TAGS and part != "body" and not part.startswith(("literal[", "list[")):
             place += f".{part}" if place else part
     return ".".join(filter(None, (place, inner))) or "body"
 

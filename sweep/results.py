@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import comb
 
 from .slots import Replicate, Slot
-from .statistics import CONFIDENCE, Interval, interval, paired_difference
+from .statistics import CONFIDENCE, NO_WIDTH, Interval, interval, paired_difference
 from .store import Sweep
 
 
@@ -191,6 +191,11 @@ def _verdict(difference: Interval | None, ours: str, theirs: str) -> str:
     """One sentence about the test set that claims no more than the interval does."""
     if difference is None or difference.low is None or difference.high is None:
         return f"{ours} against {theirs}: one replicate cannot tell; run more replicates."
+    if difference.high - difference.low < NO_WIDTH:
+        return (
+            f"{ours} and {theirs} differ by {100 * difference.mean:+.1f} points in each of {difference.n} replicates:"
+            " the score is too coarse to say how sure that is."
+        )
     span = f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f} points over {difference.n} replicates"
     if not difference.excludes_zero:
         return f"{ours} and {theirs} cannot be told apart ({span})."

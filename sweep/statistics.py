@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
-_NO_WIDTH = 1e-9
+NO_WIDTH = 1e-9
 """Below this an interval is rounding error."""
 
 
@@ -27,7 +27,7 @@ class Interval:
         One replicate tells nothing, and neither do replicates that are all equal: an interval without width says
         that the score is too coarse, not that the difference is certain.
         """
-        if self.low is None or self.high is None or self.high - self.low < _NO_WIDTH:
+        if self.low is None or self.high is None or self.high - self.low < NO_WIDTH:
             return False
         return self.low > 0 or self.high < 0
 

@@ -79,7 +79,7 @@ def test_a_trial_whose_worker_is_killed_is_tried_again_and_gives_what_it_would_h
         (again,), (undisturbed,) = (trials_of(api, sweep["id"]) for sweep in ended)
     lost, complete = again["attempts"]
     assert (lost["outcome"], lost["worker"]) == ("lost", observed["attempts"][0]["worker"])
-    assert lost["reason"] == f"Worker {lost['worker']} gave no sign of life."
+    assert lost["reason"] == f"Worker {lost['worker']} gave no sign of life, or let go of the trial."
     assert (complete["outcome"], complete["reason"]) == ("complete", None)
     assert complete["worker"] != lost["worker"]
     assert [attempt["outcome"] for attempt in undisturbed["attempts"]] == ["complete"]

@@ -49,3 +49,17 @@ def _lives(client: httpx.Client) -> bool:
         return client.get("/healthz").is_success
     except httpx.TransportError:
         return False
+
+
+def test_a_405_says_what_is_allowed(api: httpx.Client) -> None:
+    answer = api.delete("/v1/sweeps")
+    assert (answer.status_code, "allow" in answer.headers) == (405, True)
+
+
+def test_the_description_tells_the_shape_of_refusals(api: httpx.Client) -> None:
+    responses = api.get("/openapi.json").json()["paths"]["/v1/sweeps"]["post"]["responses"]
+    assert list(responses["422"]["content"]) == ["application/problem+json"]
+
+
+def test_a_host_of_another_name_is_refused(api: httpx.Client) -> None:
+    assert api.get("/healthz", headers={"host": "evil.example"}).status_code == 400

@@ -24,7 +24,6 @@ child.wait()
 """
 """Starts a grandchild that ignores SIGTERM, and says who it is."""
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 Make = Callable[..., Process]
 
 

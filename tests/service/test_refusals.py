@@ -187,3 +187,16 @@ def _kept(folder: Path) -> list[Path]:
     """The files of a data folder but for logs and the databases' side files, which change by themselves."""
     files = (file for file in folder.rglob("*") if file.is_file() and "logs" not in file.parts)
     return sorted(file for file in files if ".db" not in file.name)
+
+
+@pytest.mark.parametrize("body", ["{", '{"dataset": digits}'])
+def test_a_body_that_is_not_json_is_named_as_the_body(body: str, api: httpx.Client) -> None:
+    answer = api.post("/v1/sweeps", content=body, headers={"content-type": "application/json"})
+    assert answer.json()["errors"][0]["field"] == "body"
+
+
+def test_a_missing_content_type_is_named(api: httpx.Client) -> None:
+    body = '{"dataset": "digits", "imbalance": {"profile": "exponential", "ratios": [1]}}'
+    answer = api.post("/v1/sweeps", content=body, headers={"content-type": "application/x-www-form-urlencoded"})
+    assert answer.status_code == 422
+    assert "application/json" in answer.json()["errors"][0]["expected"]

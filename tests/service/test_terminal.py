@@ -131,3 +131,15 @@ def test_a_sweep_is_shown_with_its_counts_and_the_reason_of_every_failure() -> N
     ]  # fmt: skip
     assert "│ 0.9124 │" in shown
     assert "MLflow: once a trial has begun" in shown
+
+
+@pytest.mark.parametrize("name", ["mine [bold]", "[/red]", "[red]"])
+def test_what_users_wrote_is_shown_as_it_is(name: str) -> None:
+    progress = {"total": 1, "waiting": 1, "running": 0}
+    sweep = {
+        "id": "s", "name": name, "state": "queued", "progress": progress, "created_at": "2026-01-01T10:20:30Z",
+        "classes": [name, "dog"], "scenarios": [{"profile": "step", "ratio": 2.0, "counts": [2, 1]}],
+        "links": {"mlflow": None},
+    }  # fmt: skip
+    assert name in text(sweeps_table([sweep]))
+    assert f"{name}: 2" in text(sweep_view(sweep, []))

@@ -89,8 +89,8 @@ def replicates(values: Sequence[float], test: Sequence[float] | None = None) -> 
 def attempt(outcome: Outcome | None = None, *, waits: bool = False, **fields: object) -> Attempt:
     """An attempt that ended as said, or that waits or runs."""
     known: dict[str, object] = {
-        "worker": "ann", "started_at": None, "ended_at": None, "reason": None, "params": {}, "value": None,
-        "replicates": [], "run_id": None,
+        "trial_id": 0, "worker": "ann", "started_at": None, "ended_at": None, "reason": None, "params": {},
+        "value": None, "replicates": [], "run_id": None,
     }  # fmt: skip
     return Attempt(waits=waits, outcome=outcome, **{**known, **fields})  # type: ignore[arg-type]
 
@@ -116,7 +116,7 @@ def told() -> Told:
                     mean = sum(values) / len(values)
                     seen = replicates(values, (tests or {}).get(number))
                     tried = (attempt("complete", params=point, value=mean, replicates=seen),)
-                slots.append(Slot(number=number, plan=plan, attempts=tried, max_retry=2))
+                slots.append(Slot(number=number, plan=plan, attempts=tried, max_retry=2, is_wanted=True))
         return slots
 
     return tell
@@ -128,7 +128,7 @@ def laid(submit: Submit, studies: Studies) -> Submit:
 
     def lay(**fields: object) -> Sweep:
         sweep = submit(**{"imbalance": {"profile": "exponential", "ratios": [10]}, **fields})
-        studies.lay(sweep)
+        studies.lay(sweep, studies.slots(sweep))
         return sweep
 
     return lay

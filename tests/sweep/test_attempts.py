@@ -50,7 +50,7 @@ def test_an_attempt_that_ends_without_a_value_says_why(
 def test_who_was_given_up_meanwhile_is_told_so_and_changes_nothing(studies: Studies, laid: Submit) -> None:
     sweep = laid(alpha=[0.3], trials=1)
     late = claim_one(studies, sweep, "dead")
-    assert studies.give_up_lost(sweep, workers={"ann"}, grace_s=60) == []
+    studies.give_up_lost(studies.slots(sweep), workers={"ann"}, grace_s=60)
     tells: tuple[Callable[[], None], ...] = (
         lambda: studies.complete(late, value=0.9, replicates=SEEN),
         lambda: studies.give_up(late, outcome="failed", reason="Late."),
@@ -62,7 +62,7 @@ def test_who_was_given_up_meanwhile_is_told_so_and_changes_nothing(studies: Stud
     (slot,) = studies.slots(sweep)
     attempt = last(slot)
     assert (slot.state, attempt.outcome, attempt.value, attempt.run_id) == ("waiting", "lost", None, None)
-    assert attempt.reason == "Worker dead gave no sign of life."
+    assert attempt.reason == "Worker dead gave no sign of life, or let go of the trial."
 
 
 def test_only_attempts_of_the_dead_are_given_up_and_their_runs_are_named(studies: Studies, laid: Submit) -> None:
@@ -70,8 +70,10 @@ def test_only_attempts_of_the_dead_are_given_up_and_their_runs_are_named(studies
     dead, living = claim_one(studies, sweep, "dead"), claim_one(studies, sweep, "ann")
     studies.note_run(dead, "run-dead")
     studies.note_run(living, "run-living")
-    assert studies.give_up_lost(sweep, workers={"ann"}, grace_s=60) == ["run-dead"]
-    assert studies.give_up_lost(sweep, workers={"ann"}, grace_s=60) == []
+    assert [attempt.run_id for attempt in studies.give_up_lost(studies.slots(sweep), workers={"ann"}, grace_s=60)] == [
+        "run-dead"
+    ]
+    assert studies.give_up_lost(studies.slots(sweep), workers={"ann"}, grace_s=60) == []
     assert states(studies, sweep) == ["waiting", "running", "waiting"]
     studies.complete(living, value=0.5, replicates=[])
 
@@ -79,10 +81,10 @@ def test_only_attempts_of_the_dead_are_given_up_and_their_runs_are_named(studies
 def test_an_attempt_too_young_to_name_its_worker_has_its_grace(studies: Studies, laid: Submit, database: str) -> None:
     sweep = laid(trials=1)
     optuna.load_study(study_name=f"{sweep.id}/0/adaptive", storage=database).ask()
-    studies.give_up_lost(sweep, workers=set(), grace_s=60)
+    studies.give_up_lost(studies.slots(sweep), workers=set(), grace_s=60)
     assert states(studies, sweep) == ["running"]
     time.sleep(0.02)
-    studies.give_up_lost(sweep, workers=set(), grace_s=0.01)
+    studies.give_up_lost(studies.slots(sweep), workers=set(), grace_s=0.01)
     assert states(studies, sweep) == ["waiting"]
 
 
@@ -91,14 +93,14 @@ def test_a_lost_attempt_is_tried_again_at_its_point_until_there_were_enough(stud
     tried = []
     for _ in range(3):
         tried.append(claim_one(studies, sweep, "dead").params)
-        studies.give_up_lost(sweep, workers=set(), grace_s=60)
-        studies.requeue_due(sweep)
-        studies.requeue_due(sweep)
+        studies.give_up_lost(studies.slots(sweep), workers=set(), grace_s=60)
+        studies.requeue_due(sweep, studies.slots(sweep))
+        studies.requeue_due(sweep, studies.slots(sweep))
     assert tried[0] == tried[1] == tried[2]
     (slot,) = studies.slots(sweep)
     assert [attempt.outcome for attempt in slot.attempts] == ["lost"] * 3  # the first one and two retries
     assert slot.state == "failed"
-    assert last(slot).reason == "Worker dead gave no sign of life."
+    assert last(slot).reason == "Worker dead gave no sign of life, or let go of the trial."
     assert studies.claim(sweep, worker="ann", width=1) == []
 
 
@@ -106,7 +108,7 @@ def test_a_stopped_attempt_is_tried_again_however_often(studies: Studies, laid: 
     sweep = laid(alpha=[0.2])
     for _ in range(5):
         studies.give_up(claim_one(studies, sweep), outcome="stopped", reason="The worker left.")
-        studies.requeue_due(sweep)
+        studies.requeue_due(sweep, studies.slots(sweep))
     claim = claim_one(studies, sweep)
     assert claim.params == {"alpha": 0.2}
     studies.complete(claim, value=0.5, replicates=[])
@@ -120,7 +122,7 @@ def test_cancelling_ends_what_waits_and_leaves_what_runs(studies: Studies, laid:
     done, running = claim_one(studies, sweep), claim_one(studies, sweep)
     studies.complete(done, value=0.5, replicates=[])
     store.want(sweep.id, "cancel")
-    studies.cancel_waiting(sweep)
+    studies.cancel_waiting(studies.slots(sweep))
     cancelled = store.get(sweep.id)
     assert states(studies, cancelled) == ["complete", "running", "cancelled", "cancelled"]
     assert last(studies.slots(cancelled)[3]).reason == "The sweep was cancelled."
@@ -137,7 +139,7 @@ def test_a_cancelled_sweep_owes_nobody_another_attempt(studies: Studies, laid: S
     studies.give_up(stopped, outcome="stopped", reason="Left.")
     assert states(studies, sweep) == ["waiting", "waiting"]
     cancelled = replace(sweep, wanted="cancel")
-    studies.requeue_due(cancelled)
+    studies.requeue_due(cancelled, studies.slots(cancelled))
     assert states(studies, cancelled) == ["failed", "cancelled"]
 
 
@@ -156,3 +158,33 @@ def test_a_poor_trial_is_pruned_by_what_others_reported(pruner: str, studies: St
     found = states(studies, sweep)
     assert found[0] == "complete"
     assert 3 < found.count("pruned") < 24
+
+
+def test_a_retry_has_the_whole_point_though_the_first_attempt_knew_but_a_part(
+    studies: Studies, laid: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = laid(sampler="random", trials=1, search={"lr": {"low": 0.001, "high": 0.1, "log": True}})
+    planned = dict(last(studies.slots(sweep)[0]).params)
+
+    def die(*_: object, **__: object) -> float:
+        raise OSError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(optuna.Trial, "suggest_float", _once(optuna.Trial.suggest_float, then=die))
+        with pytest.raises(OSError, match="killed"):
+            studies.claim(sweep, worker="dead", width=1)
+    studies.give_up_lost(studies.slots(sweep), workers=set(), grace_s=60)
+    studies.requeue_due(sweep, studies.slots(sweep))
+    assert claim_one(studies, sweep).params == planned
+    assert set(planned) == {"alpha", "lr"}
+
+
+def test_a_value_that_optuna_cannot_take_is_no_late_tell(studies: Studies, laid: Submit) -> None:
+    claim = claim_one(studies, laid(trials=1))
+    with pytest.raises(ValueError, match="nan"):
+        studies.complete(claim, value=float("nan"), replicates=[])
+
+
+def _once(call: Callable[..., float], *, then: Callable[..., float]) -> Callable[..., float]:
+    calls = iter([call])
+    return lambda *args, **kwargs: next(calls, then)(*args, **kwargs)

@@ -27,6 +27,10 @@ def test_a_class_keeps_its_name_where_a_metric_key_can_hold_it(classes: list[str
     assert class_keys(classes) == keys
 
 
+def test_keys_differ_whatever_the_names() -> None:
+    assert class_keys(["a/b", "a_b", "a_b_0"]) == ("a_b__0", "a_b_1", "a_b_0")
+
+
 def test_mlflow_takes_every_key_as_it_is(
     submit: Callable[..., Sweep], tracking: Tracking, mlflow: httpx.Client
 ) -> None:
@@ -36,7 +40,7 @@ def test_mlflow_takes_every_key_as_it_is(
     run_id = tracking.start(tracking.experiment(submit()), name="keys", params={}, tags={})
     logged = per_class("val/recall", np.arange(len(names)) / 16, keys)
     tracking.log(run_id, logged, step=1)
-    tracking.flush()
+    tracking.flush(run_id)
     found = mlflow.get("runs/get", params={"run_id": run_id}).json()["run"]["data"]["metrics"]
     assert {metric["key"]: metric["value"] for metric in found} == logged
 

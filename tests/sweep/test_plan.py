@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 
-import pytest
-
-from sweep.plan import fixed_params, studies, study_of, total_trials
+from sweep.plan import fixed_params, replicate_seeds, studies, total_trials
 from sweep.resolve import ResolvedSweep
 from sweep.spec import LossChoice
 
@@ -46,13 +44,9 @@ def test_in_a_grid_a_baseline_has_the_grid_of_what_it_takes(resolved: Resolve) -
     assert found == [(0, "adaptive", 6), (0, "cross_entropy", 2), (0, "focal", 8)]
 
 
-def test_the_study_of_a_slot_is_found_by_its_number(resolved: Resolve) -> None:
-    plans = studies(resolved(trials=4, baselines=["focal"]).spec, 2)
-    assert [study_of(plans, number).key for number in (0, 3, 4, 5, 9)] == [
-        "0/adaptive", "0/adaptive", "0/focal", "1/adaptive", "1/focal",
-    ]  # fmt: skip
-    with pytest.raises(IndexError):
-        study_of(plans, 10)
+def test_sweeps_of_other_seeds_share_no_replicate(resolved: Resolve) -> None:
+    assert list(replicate_seeds(resolved(seed=0, replicates=3).spec)) == [0, 1, 2]
+    assert list(replicate_seeds(resolved(seed=1, replicates=2).spec)) == [100, 101]
 
 
 def test_defaults_give_way_to_the_losss_own_numbers_and_these_to_what_the_sweep_fixes() -> None:

@@ -22,7 +22,7 @@ ONE_RATIO = {"profile": "exponential", "ratios": [10]}
 def two_trials(submit: Submit, studies: Studies) -> Sweep:
     """A sweep of two alphas, laid."""
     sweep = submit(alpha=[0.1, 0.2], imbalance=ONE_RATIO, replicates=2)
-    studies.lay(sweep)
+    studies.lay(sweep, studies.slots(sweep))
     return sweep
 
 
@@ -85,7 +85,7 @@ def test_a_lost_workers_trial_is_queued_again_and_its_run_killed(
         first, second = studies.slots(two_trials)
         assert [attempt.outcome for attempt in first.attempts] == ["lost", None]
         assert [attempt.outcome for attempt in second.attempts] == [None]
-        assert run(mlflow, runs[0]) == ("KILLED", "The worker was lost; the trial is tried again.")
+        assert run(mlflow, runs[0]) == ("KILLED", "The worker was lost.")
         assert run(mlflow, runs[1]) == ("RUNNING", None)
     assert [dict(claim.params) for claim in claims(studies, two_trials)] == [{"alpha": 0.1}]
 
@@ -203,3 +203,39 @@ def test_one_looks_at_a_sweep_at_a_time(reconciler: Reconciler, studies: Studies
     reconciler.run()
     assert len(studies.slots(sweep)[0].attempts) == 1
     assert store.lease(f"reconcile/{sweep.id}", holder="bob/2", seconds=60)  # given back after the look
+
+
+def test_a_sweep_that_is_cancelled_before_it_is_laid_ends_cancelled(
+    reconciler: Reconciler, store: Store, submit: Submit
+) -> None:
+    sweep = submit(alpha=[0.1, 0.2], imbalance=ONE_RATIO)
+    store.want(sweep.id, "cancel")
+    reconciler.run()
+    assert store.get(sweep.id).state == "cancelled"
+
+
+def test_a_worker_that_looks_lets_go_of_what_bears_its_name(
+    studies: Studies, store: Store, two_trials: Sweep, tracking: Tracking
+) -> None:
+    store.beat("ann")
+    claims(studies, two_trials, "ann")
+    looks = {name: Reconciler(store, studies, tracking, holder=name, grace_s=60) for name in ("ann", "bob")}
+    looks["bob"].run()
+    assert states(studies, two_trials) == ["running", "running"]
+    looks["ann"].run()
+    assert states(studies, two_trials) == ["waiting", "waiting"]
+
+
+def test_of_a_large_sweep_few_slots_wait_at_a_time_and_all_come(
+    reconciler: Reconciler, studies: Studies, submit: Submit
+) -> None:
+    sweep = submit(alpha={"low": 0.1, "high": 0.9}, sampler="random", trials=300, imbalance=ONE_RATIO)
+    reconciler.run()
+    reconciler.run()
+    slots = studies.slots(sweep)
+    assert sum(bool(slot.attempts) for slot in slots) == 256
+    assert states(studies, sweep) == ["waiting"] * 300
+    for claim in studies.claim(sweep, worker="ann", width=100):
+        studies.give_up(claim, outcome="failed", reason="It rained.")
+    reconciler.run()
+    assert sum(bool(slot.attempts) for slot in studies.slots(sweep)) == 300

@@ -83,8 +83,14 @@ def test_one_replicate_tells_no_alpha_from_another_by_its_interval(said: Callabl
     ("rival", "verdict"),
     [
         # Paired on the test set against 0.60, 0.70, 0.80.
-        ([0.50, 0.60, 0.70], "adaptive is ahead of focal (+10.0 to +10.0 points over 3 replicates)."),
-        ([0.65, 0.75, 0.85], "adaptive is behind focal (-5.0 to -5.0 points over 3 replicates)."),
+        # Differences of .10, .11 and .12: .11 with t(2) = 4.303 times .01 / sqrt(3) to either side.
+        ([0.50, 0.59, 0.68], "adaptive is ahead of focal (+8.5 to +13.5 points over 3 replicates)."),
+        ([0.65, 0.76, 0.87], "adaptive is behind focal (-8.5 to -3.5 points over 3 replicates)."),
+        (
+            [0.50, 0.60, 0.70],
+            "adaptive and focal differ by +10.0 points in each of 3 replicates: the score is too coarse to say how sure"
+            " that is.",
+        ),
         # Differences -0.1, 0, 0.1: mean 0, half 4.30265 x 0.1 / sqrt 3 = 0.248.
         ([0.70, 0.70, 0.70], "adaptive and focal cannot be told apart (-24.8 to +24.8 points over 3 replicates)."),
     ],

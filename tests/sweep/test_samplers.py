@@ -120,9 +120,10 @@ def test_whole_numbers_and_choices_are_suggested_as_such(resolved: Resolve) -> N
 def test_a_trial_far_behind_the_others_is_pruned_and_none_without_a_pruner(pruner: str, resolved: Resolve) -> None:
     def pruned(name: str) -> int:
         spec = resolved(pruner=name, training={"epochs": 9}, sampler="random").spec
-        study = optuna.create_study(direction="maximize", pruner=pruner_for(spec), study_name="pruning")
+        study = optuna.create_study(direction="maximize", pruner=pruner_for(spec, "0/adaptive"))
         ended_early = 0
         for number in range(30):
+            study.enqueue_trial({}, user_attrs={"slot": number})
             trial = study.ask({"alpha": FloatDistribution(0, 1)})
             for epoch in range(1, 9):
                 trial.report(1.0 - number / 30, epoch)
@@ -136,3 +137,24 @@ def test_a_trial_far_behind_the_others_is_pruned_and_none_without_a_pruner(prune
 
     assert pruned("none") == 0
     assert 5 < pruned(pruner) < 30
+
+
+def test_hyperbands_brackets_follow_seed_and_slot_alone(resolved: Resolve) -> None:
+    def brackets(seed: int, study_name: str, first: int) -> list[int]:
+        spec = resolved(pruner="hyperband", training={"epochs": 27}, seed=seed).spec
+        pruner = pruner_for(spec, "0/adaptive")
+        study = optuna.create_study(study_name=study_name, pruner=pruner)
+        for _ in range(first):  # attempts that were lost count in Optuna's numbers
+            study.enqueue_trial({}, user_attrs={"slot": 0})
+            study.ask()
+        found = []
+        for slot in range(12):
+            study.enqueue_trial({}, user_attrs={"slot": slot})
+            trial = study.ask()
+            trial.report(0.5, 1)
+            trial.should_prune()
+            found.append(pruner._get_bracket_id(study, study.trials[-1]))  # type: ignore[attr-defined]
+        return found
+
+    assert brackets(0, "one", 0) == brackets(0, "other", 3)
+    assert brackets(0, "one", 0) != brackets(1, "one", 0)

@@ -11,7 +11,7 @@ NAMES = {
     "EVENHAND_DATA_DIR": "there", "EVENHAND_DATABASE_URL": "postgresql://host/x", "MLFLOW_TRACKING_URI": "http://m:1/",
     "EVENHAND_MLFLOW_PUBLIC_URL": "https://people/mlflow/", "EVENHAND_HEARTBEAT_INTERVAL_S": "3",
     "EVENHAND_HEARTBEAT_GRACE_S": "9", "EVENHAND_MAX_RETRY": "0", "EVENHAND_DRAIN_TIMEOUT_S": "0.5",
-    "EVENHAND_THREADS": "2", "EVENHAND_WIDTH": "4", "EVENHAND_LOG_JSON": "true",
+    "EVENHAND_THREADS": "2", "EVENHAND_WIDTH": "4", "EVENHAND_LOG_JSON": "true", "EVENHAND_ALLOWED_HOSTS": "*",
 }  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def test_without_an_environment_everything_is_in_one_folder_on_one_machine(
     assert settings.data_dir == Path("evenhand-data")
     assert settings.database == f"sqlite:///{tmp_path.resolve()}/evenhand-data/evenhand.db"
     assert settings.mlflow_tracking_uri == settings.mlflow_url == "http://127.0.0.1:5000"
-    assert (settings.heartbeat_interval_s, settings.heartbeat_grace_s, settings.max_retry) == (10, 60, 3)
+    assert (settings.heartbeat_interval_s, settings.heartbeat_grace_s, settings.max_retry) == (5, 60, 3)
     assert (settings.drain_timeout_s, settings.threads, settings.width, settings.log_json) == (4.0, 1, 1, False)
 
 
@@ -40,7 +40,7 @@ def test_every_setting_is_read_from_the_environment_by_its_name(monkeypatch: pyt
     assert Settings().model_dump() == {
         "data_dir": Path("there"), "database_url": "postgresql://host/x", "mlflow_tracking_uri": "http://m:1/",
         "mlflow_public_url": "https://people/mlflow/", "heartbeat_interval_s": 3, "heartbeat_grace_s": 9,
-        "max_retry": 0, "drain_timeout_s": 0.5, "threads": 2, "width": 4, "log_json": True,
+        "allowed_hosts": "*", "max_retry": 0, "drain_timeout_s": 0.5, "threads": 2, "width": 4, "log_json": True,
     }  # fmt: skip
     assert Settings().database == "postgresql://host/x"
     assert Settings().mlflow_url == "https://people/mlflow"

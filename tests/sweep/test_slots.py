@@ -15,8 +15,8 @@ WAITS, RUNS = attempt(waits=True), attempt()
 LOST, STOPPED = attempt("lost"), attempt("stopped")
 
 
-def slot(attempts: Sequence[Attempt], *, max_retry: int = 1) -> Slot:
-    return Slot(number=0, plan=PLAN, attempts=tuple(attempts), max_retry=max_retry)
+def slot(attempts: Sequence[Attempt], *, max_retry: int = 1, is_wanted: bool = True) -> Slot:
+    return Slot(number=0, plan=PLAN, attempts=tuple(attempts), max_retry=max_retry, is_wanted=is_wanted)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,6 @@ def slot(attempts: Sequence[Attempt], *, max_retry: int = 1) -> Slot:
         ([LOST, STOPPED], 1, "waiting", True),
         ([LOST, RUNS], 1, "running", False),
         ([LOST, attempt("complete")], 1, "complete", False),
-        ([LOST], -1, "failed", False),
-        ([STOPPED], -1, "cancelled", False),
     ],
 )  # fmt: skip
 def test_the_last_attempt_speaks_for_the_slot(
@@ -48,6 +46,14 @@ def test_the_last_attempt_speaks_for_the_slot(
     found = slot(attempts, max_retry=max_retry)
     assert (found.state, found.is_due) == (state, is_due)
     assert found.last is (attempts[-1] if attempts else None)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "state"), [([], "cancelled"), ([LOST], "failed"), ([STOPPED], "cancelled"), ([RUNS], "running")]
+)
+def test_nothing_is_owed_to_a_sweep_that_is_cancelled(attempts: list[Attempt], state: SlotState) -> None:
+    found = slot(attempts, is_wanted=False)
+    assert (found.state, found.is_due) == (state, False)
 
 
 def test_the_point_of_a_slot_is_whole_once_it_was_suggested() -> None:

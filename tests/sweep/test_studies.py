@@ -51,7 +51,7 @@ def test_a_sweep_that_is_not_laid_yet_waits_whole(studies: Studies, submit: Subm
 def test_laying_twice_lays_once(studies: Studies, laid: Submit) -> None:
     sweep = laid(sampler="random", trials=5, baselines=["focal", "cross_entropy"])
     before = points(studies.slots(sweep))
-    studies.lay(sweep)
+    studies.lay(sweep, studies.slots(sweep))
     slots = studies.slots(sweep)
     assert points(slots) == before
     assert [(slot.number, len(slot.attempts)) for slot in slots] == [(number, 1) for number in range(7)]
@@ -61,18 +61,18 @@ def test_a_half_laid_sweep_is_completed_with_the_points_it_would_have_had(
     studies: Studies, submit: Submit, database: str
 ) -> None:
     whole, half = (submit(sampler="qmc", trials=6, imbalance=ONE_RATIO) for _ in range(2))
-    studies.lay(whole)
+    studies.lay(whole, studies.slots(whole))
     expected = points(studies.slots(whole))
     study = optuna.create_study(study_name=f"{half.id}/0/adaptive", storage=database, direction="maximize")
     for number in (0, 1, 4):
         study.enqueue_trial(expected[number][2], user_attrs={"slot": number})
-    studies.lay(half)
+    studies.lay(half, studies.slots(half))
     assert points(studies.slots(half)) == expected
 
 
 def test_the_points_of_a_grid_are_its_own_in_every_scenario(studies: Studies, submit: Submit) -> None:
     sweep = submit(alpha=[0.3, 0.1])
-    studies.lay(sweep)
+    studies.lay(sweep, studies.slots(sweep))
     assert points(studies.slots(sweep)) == [
         (0, "0/adaptive", {"alpha": 0.3}), (1, "0/adaptive", {"alpha": 0.1}),
         (2, "1/adaptive", {"alpha": 0.3}), (3, "1/adaptive", {"alpha": 0.1}),

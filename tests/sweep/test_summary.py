@@ -24,7 +24,7 @@ TABLE = """\
 | #1 adaptive alpha=0.2, label_smoothing=0 | 0.800 [0.800, 0.800] | 0.700 [0.700, 0.700] |
 | #2 focal gamma=2 | 0.500 [0.500, 0.500] | 0.600 [0.600, 0.600] |
 
-- adaptive is ahead of focal (+10.0 to +10.0 points over 2 replicates).
+- adaptive and focal differ by +10.0 points in each of 2 replicates: the score is too coarse to say how sure that is.
 
 """
 

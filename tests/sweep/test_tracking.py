@@ -72,14 +72,14 @@ def test_a_run_starts_with_its_name_parameters_and_tags(mlflow: httpx.Client, ru
 def test_after_a_flush_every_metric_is_there_in_order(tracking: Tracking, mlflow: httpx.Client, run_id: str) -> None:
     for step in range(1, 501):  # 2,500 points: three calls, since MLflow takes 1,000 in one
         tracking.log(run_id, {f"metric/{n}": step * 10 + n for n in range(5)}, step=step)
-    tracking.flush()
+    tracking.flush(run_id)
     for n in range(5):
         assert history(mlflow, run_id, f"metric/{n}") == [(step, step * 10 + n) for step in range(1, 501)]
 
 
 def test_numbers_that_are_not_finite_can_be_logged(tracking: Tracking, mlflow: httpx.Client, run_id: str) -> None:
     tracking.log(run_id, {"nan": float("nan"), "good": 1.0}, step=1)
-    tracking.flush()
+    tracking.flush(run_id)
     assert history(mlflow, run_id, "good") == [(1, 1.0)]
     assert len(history(mlflow, run_id, "nan")) == 1
 
@@ -136,7 +136,7 @@ def test_a_run_without_a_trajectory_says_so(tracking: Tracking, run_id: str) -> 
         lambda tracking, _: tracking.end("0" * 32, "FINISHED"),
         lambda tracking, _: tracking.trajectory("0" * 32),
         lambda tracking, _: tracking.add_artifacts("0" * 32, {"x": b"x"}),
-        lambda tracking, _: (tracking.log("0" * 32, {"x": 1.0}, step=1), tracking.flush()),
+        lambda tracking, _: (tracking.log("0" * 32, {"x": 1.0}, step=1), tracking.flush("0" * 32)),
     ],
     ids=["ping", "experiment", "start", "end", "trajectory", "add_artifacts", "flush"],
 )
@@ -171,7 +171,7 @@ def test_what_is_logged_while_mlflow_is_away_arrives_once_it_is_back(
 ) -> None:
     patient = Tracking(gate.url, stop=threading.Event())
     patient.log(run_id, {"early": 1.0}, step=1)
-    flusher = threading.Thread(target=patient.flush)
+    flusher = threading.Thread(target=patient.flush, args=(run_id,))
     flusher.start()
     flusher.join(0.7)
     assert flusher.is_alive()

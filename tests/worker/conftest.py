@@ -23,7 +23,7 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, mlflow_url: str) -> Iterator[Finished]:
-    """Three alphas (trials 0, 1 and 2) and plain cross-entropy (trial 3) on digits, two epochs, seeds 5 and 6."""
+    """Three alphas (trials 0 to 2) and plain cross-entropy (trial 3) on digits, two epochs, seeds 500 and 501."""
     bench = Bench.at(tmp_path_factory.mktemp("finished"), mlflow_url=mlflow_url)
     sweep = bench.submit(alpha=ALPHAS, baselines=["cross_entropy"], seed=5, name="three alphas")
     bench.work_off(sweep)

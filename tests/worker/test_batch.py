@@ -5,7 +5,9 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import optuna
 import pytest
+from optuna.trial import TrialState
 from sqlalchemy import update
 
 from sweep.database import engine_for
@@ -13,7 +15,7 @@ from sweep.slots import Attempt
 from sweep.store import Sweep
 from sweep.tables import SWEEPS
 
-from .bench import Bench, Runs, tags
+from .bench import Bench, Runs, tags, wait_for
 
 SLOW = {"epochs": 10_000, "batch_size": 8}
 """Never done before it is interrupted."""
@@ -166,10 +168,24 @@ def test_a_trial_that_was_taken_back_meanwhile_is_dropped_and_its_worker_lives_o
     sweep = bench.submit(alpha=0.2, training={"epochs": 3, "batch_size": 2})
     with bench.worker("ann"):
         late = bench.running(sweep)
-        assert bench.parts.studies.give_up_lost(sweep, workers={"bob"}, grace_s=0) == [late]
+        given_up = bench.parts.studies.give_up_lost(bench.slots(sweep), workers={"bob"}, grace_s=0)
+        assert [attempt.run_id for attempt in given_up] == [late]
         bench.ended(sweep)
     (slot,) = bench.slots(sweep)
     assert [(attempt.worker, attempt.outcome) for attempt in slot.attempts] == [("ann", "lost"), ("ann", "complete")]
     assert [run["info"]["status"] for run in runs(sweep).of(0)] == ["KILLED", "FINISHED"]
     assert slot.last is not None
     assert slot.last.run_id != late
+
+
+def test_a_trial_taken_back_from_a_batch_costs_the_others_nothing(bench: Bench) -> None:
+    training = {"epochs": 60, "batch_size": 4}
+    sweep = bench.submit(alpha=[0.1, 0.2], training=training, pruner="median", replicates=1)
+    with bench.worker("ann", width=2):
+        wait_for(lambda: all(slot.last and slot.last.run_id for slot in bench.slots(sweep)), what="both in training")
+        study = optuna.load_study(study_name=f"{sweep.id}/0/adaptive", storage=bench.settings.database)
+        study.tell(0, state=TrialState.FAIL)
+        bench.ended(sweep)
+    first, second = bench.slots(sweep)
+    assert [attempt.outcome for attempt in first.attempts] == ["failed"]
+    assert [(attempt.outcome, attempt.reason) for attempt in second.attempts] == [("complete", None)]

@@ -22,7 +22,7 @@ def claim(submit: Callable[..., Sweep], studies: Studies) -> Callable[..., tuple
 
     def take(**fields: object) -> tuple[Sweep, list[Claim]]:
         sweep = submit(**{"imbalance": ONE_RATIO, **fields})
-        studies.lay(sweep)
+        studies.lay(sweep, studies.slots(sweep))
         return sweep, studies.claim(sweep, worker="ann", width=9)
 
     return take
@@ -81,7 +81,7 @@ def test_replicates_have_the_seeds_from_the_sweeps_on_and_samples_of_their_own(
         replicates(trial_spec(sweep.spec, one, device=CPU), sweep=sweep, scenario=sweep.scenarios[0], labels_N=labels)
         for one in claims
     )
-    assert [member.seed for member in first] == [7, 8, 9]
+    assert [member.seed for member in first] == [700, 701, 702]
     assert {member.trial.loss_params["alpha"] for member in first} == {0.1}
     for ours, theirs in zip(first, second, strict=True):  # trials pair
         np.testing.assert_array_equal(ours.train_index, theirs.train_index)

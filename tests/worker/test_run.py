@@ -24,7 +24,7 @@ def test_every_trial_is_complete_and_the_sweep_finished(finished: Finished) -> N
     for slot in slots:
         assert slot.last is not None
         assert slot.last.worker == "ann"
-        assert [replicate["seed"] for replicate in slot.last.replicates] == [5, 6]
+        assert [replicate["seed"] for replicate in slot.last.replicates] == [500, 501]
         values = [replicate["value"] for replicate in slot.last.replicates]
         assert slot.last.value == pytest.approx(sum(values) / 2)
         assert values == [replicate["validation"]["balanced_accuracy"] for replicate in slot.last.replicates]
@@ -65,7 +65,7 @@ def test_a_run_carries_the_parameters_that_made_its_numbers(finished: Finished) 
     found = params(finished.runs.one(1))
     expected = {
         "alpha": "0.1", "dataset": "digits", "profile": "exponential", "ratio": "10.0", "loss": "adaptive",
-        "model": "mlp", "seed": "5", "seeds": "[5, 6]", "replicates": "2", "epochs": "2", "batch_size": "64",
+        "model": "mlp", "seed": "5", "seeds": "[500, 501]", "replicates": "2", "epochs": "2", "batch_size": "64",
         "optimizer": "adamw", "lr": "0.002", "weight_decay": "0.01", "schedule": "cosine", "label_smoothing": "0.0",
         "objective": "balanced_accuracy", "sampler": "grid", "device": "cpu", "threads": "1", "precision": "float32",
         "counts": str(dict(zip("0123456789", COUNTS, strict=True))),

@@ -22,7 +22,7 @@ def claimed(submit: Callable[..., Sweep], studies: Studies) -> Callable[..., tup
 
     def take(**fields: object) -> tuple[Sweep, Claim]:
         sweep = submit(**{"imbalance": {"profile": "exponential", "ratios": [50]}, **fields})
-        studies.lay(sweep)
+        studies.lay(sweep, studies.slots(sweep))
         (claim,) = studies.claim(sweep, worker="ann", width=1)
         return sweep, claim
 
@@ -56,7 +56,7 @@ def test_a_run_carries_all_that_made_its_numbers(claimed: Callable[..., tuple[Sw
     sweep, claim = claimed(loss="weighted", seed=4, replicates=2, class_order="reversed")
     found = named(sweep, claim, labels=np.repeat(np.arange(10), 140), scenario=sweep.scenarios[0])
     expected = {
-        "loss": "weighted", "reduction": "mean", "seed": 4, "seeds": [4, 5], "replicates": 2, "ratio": 50.0,
+        "loss": "weighted", "reduction": "mean", "seed": 4, "seeds": [400, 401], "replicates": 2, "ratio": 50.0,
         "profile": "exponential", "class_order": "reversed", "model": "mlp", "device": "cpu",
         "dataset_content": sweep.dataset.content, "torch": torch.__version__,
     }  # fmt: skip

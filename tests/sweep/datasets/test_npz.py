@@ -85,7 +85,10 @@ def test_a_strange_set_is_read(own: Path, load: Load) -> None:
         ({"x": GREY}, "holds x. Expected x and y"),
         ({"x": GREY, "y": Y, "x_test": GREY}, "holds x, x_test, y. Expected"),
         ({"x": GREY, "y": Y, "extra": Y}, "holds extra, x, y. Expected"),
-        ({"x": GREY, "y": Y[:-1]}, r"y has the shape \(19,\), x \(20, 8, 9\). Expected y as \(20,\)"),
+        (
+            {"x": GREY, "y": Y[:-1]},
+            r"y has the shape \(19,\) and the type int64, x the shape \(20, 8, 9\). Expected y of the shape \(N,\)",
+        ),
         ({"x": GREY, "y": np.eye(2)[Y]}, r"y has the shape \(20, 2\)"),
         ({"x": np.arange(20), "y": Y}, r"x has the shape \(20,\)"),
         ({"x": np.full((20, 2), "a"), "y": Y}, "x has the shape .* type <U1"),
