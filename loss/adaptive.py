@@ -1,7 +1,7 @@
 """AdaptiveLoss: the adaptive loss as a module that holds the importance."""
 
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 from typing import get_args
 
 import torch
@@ -59,7 +59,7 @@ class AdaptiveLoss(nn.Module):
     ) -> None:
         """An importance of ones, ready to train; see the class for the arguments."""
         super().__init__()
-        if _integer("num_classes", num_classes) < 2:
+        if (num_classes := _integer("num_classes", num_classes)) < 2:
             raise ValueError(f"Expected num_classes of at least 2, got {num_classes}. A binary model needs two logits.")
         self.alpha = _number("alpha", alpha)
         if not 0 <= self.alpha <= 1:
@@ -126,9 +126,9 @@ class AdaptiveLoss(nn.Module):
 
 
 def _integer(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"Expected {name} to be an int, got {value!r}. Pass a whole number.")
-    return value
+    return int(value)
 
 
 def _number(name: str, value: object) -> float:
@@ -138,6 +138,9 @@ def _number(name: str, value: object) -> float:
 
 
 def _check(logits: Tensor, target: Tensor, importance_C: Tensor) -> None:
+    for name, value in (("logits", logits), ("target", target)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Expected {name} as a tensor, got {type(value).__name__}. Use torch.as_tensor({name}).")
     classes = importance_C.shape[0]
     if logits.ndim < 2 or logits.shape[1] != classes:
         raise ValueError(

@@ -1,5 +1,6 @@
 """What AdaptiveLoss refuses, with what was expected, what it got, and the remedy."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -68,3 +69,9 @@ def test_bad_batches_are_refused_and_leave_the_importance(logits, target, error,
     with pytest.raises(error, match=message):
         criterion(logits, target)
     assert torch.equal(criterion.importance, torch.ones(3))
+
+
+def test_what_is_no_tensor_is_refused_and_numpys_whole_numbers_are_taken():
+    with pytest.raises(TypeError, match=r"Expected logits as a tensor, got list. Use torch.as_tensor\(logits\)"):
+        AdaptiveLoss(3)([[0.0, 0.0, 0.0]], TARGET)
+    assert AdaptiveLoss(np.int64(3)).importance.shape == (3,)
