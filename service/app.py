@@ -15,7 +15,7 @@ from sweep.logs import configure_logs
 from sweep.parts import Parts
 from sweep.settings import Settings
 
-from . import catalogue, health, problem, sweeps, trials
+from . import catalogue, health, pictures, problem, sweeps, trials
 
 _RECONCILE_EVERY_S = 5.0
 _log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = known
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[host.strip() for host in known.allowed_hosts.split(",")])
-    for module in (sweeps, trials, catalogue, health):
+    for module in (sweeps, trials, pictures, catalogue, health):
         app.include_router(module.router)
     problem.install(app)
     return app

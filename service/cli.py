@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from sweep.settings import Settings
+
 from .client import Answer, ApiError, Client
 from .demo import demo as run_demo
 from .terminal import results_view, sweep_view, sweeps_table
@@ -114,6 +116,7 @@ def demo(
 @app.command()
 def worker() -> None:
     """Runs one worker on the settings of the environment, until SIGTERM or Ctrl-C."""
+    Settings()  # what is wrong with them is said here in a line
     os.execv(sys.executable, [sys.executable, "-m", "worker"])  # signals reach the worker itself
 
 

@@ -85,10 +85,8 @@ def _unexpected(request: Request, error: Exception) -> JSONResponse:
 def _fields(error: EvenhandError) -> Sequence[FieldProblem]:
     if isinstance(error, InvalidSweep):
         return error.problems
-    if isinstance(error, ImbalanceError):
+    if isinstance(error, ImbalanceError | UnknownDataset):
         return [error.problem]
-    if isinstance(error, UnknownDataset):
-        return [FieldProblem("dataset", str(error), f"one of {', '.join(error.known)}")]
     if isinstance(error, DatasetError):
         return [FieldProblem("dataset", error.problem, "files that can be read; GET /v1/datasets tells more")]
     return []

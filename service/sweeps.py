@@ -25,7 +25,7 @@ def submit(
 
     Once it is answered the sweep is promised: whoever reconciles next lays what a crash leaves of its slots.
     """
-    info = parts.datasets.info(spec.dataset)
+    info = parts.datasets.info(spec.dataset.name, options=spec.dataset.params)
     sweep = parts.store.add(resolve(spec, info), DatasetMark(classes=info.classes, content=info.content))
     later.add_task(parts.reconciler.look_at, sweep)
     response.headers["Location"] = f"/v1/sweeps/{sweep.id}"

@@ -10,6 +10,7 @@ from rich.text import Text
 from .client import Answer
 
 _MAX_ALPHAS = 8
+_LABEL_WIDTH = 24
 _STATE_STYLES = {
     "finished": "green",
     "complete": "green",
@@ -68,8 +69,9 @@ def _scenario_table(results: Answer, scenario: Answer) -> Table:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    table.add_column("loss")
-    metrics = list(dict.fromkeys([results["objective"], "balanced_accuracy", "worst_recall"]))
+    table.add_column("loss", min_width=_LABEL_WIDTH)
+    objective = results["objective"]
+    metrics = [objective, "balanced_accuracy" if objective == "worst_recall" else "worst_recall"]
     for metric in metrics:
         for part in ("validation", "test"):
             table.add_column(metric.replace("_", "\n") + f"\n{part}", justify="right", no_wrap=True)
@@ -94,14 +96,18 @@ def _sentences(scenario: Answer) -> list[Text]:
 
 
 def _on_alpha(scenario: Answer) -> str:
-    """Which alpha scored highest, and which others are as good as far as anybody can tell."""
-    alpha = scenario["best"]["params"]["alpha"]
-    others = [other for other in scenario["indistinguishable"]["alphas"] if other != alpha]
+    """Which point scored highest, and which others are as good as far as anybody can tell."""
+    best, trials = scenario["best"], scenario["trials"]
+    # Where more than alpha is searched a point is named by its trial's number.
+    by_alpha = len({trial["params"]["alpha"] for trial in trials}) == len(trials)
+    names = {t["trial"]: f"{t['params']['alpha']:.3g}" if by_alpha else f"#{t['trial']}" for t in trials}
+    first = f"alpha={names[best['trial']]}" if by_alpha else names[best["trial"]]
+    others = [names[number] for number in scenario["indistinguishable"]["trials"] if number != best["trial"]]
     if not others:
-        return f"alpha={alpha:.3g} scored highest on validation, and the others can be told from it."
-    listed = ", ".join(f"{other:.3g}" for other in others[:_MAX_ALPHAS])
+        return f"{first} scored highest on validation, and the others can be told from it."
+    listed = ", ".join(others[:_MAX_ALPHAS])
     more = f" and {len(others) - _MAX_ALPHAS} more" if len(others) > _MAX_ALPHAS else ""
-    return f"alpha={alpha:.3g} scored highest on validation, but cannot be told from {listed}{more}."
+    return f"{first} scored highest on validation, but cannot be told from {listed}{more}."
 
 
 def _score(score: Answer) -> str:

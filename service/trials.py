@@ -47,7 +47,7 @@ def importance(
     sweep_id: str, number: int, parts: PartsOf, accept: Annotated[str, Header()] = "application/json"
 ) -> Response:
     """The importance of every class after every step, a row a step and replicate: JSON, CSV or Parquet by Accept."""
-    _, slot = _find(sweep_id, number, parts)
+    sweep, slot = _find(sweep_id, number, parts)
     if "alpha" not in slot.params:
         raise NotFound(f"Trial {number} was trained with {slot.plan.loss.name}, which has no importance.")
     if slot.last is None or slot.last.run_id is None or slot.state in ("waiting", "running"):
@@ -59,7 +59,7 @@ def importance(
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False)
         return Response(buffer.getvalue(), media_type=_PARQUET)
-    return JSONResponse({"trial": number, "alpha": slot.params["alpha"], **_by_replicate(table)})
+    return JSONResponse({"trial": number, "alpha": slot.params["alpha"], **_by_replicate(table, sweep)})
 
 
 def _find(sweep_id: str, number: int, parts: PartsOf) -> tuple[Sweep, Slot]:
@@ -70,10 +70,10 @@ def _find(sweep_id: str, number: int, parts: PartsOf) -> tuple[Sweep, Slot]:
     return sweep, slots[number]
 
 
-def _by_replicate(table: pd.DataFrame) -> dict[str, object]:
+def _by_replicate(table: pd.DataFrame, sweep: Sweep) -> dict[str, object]:
     columns = [column for column in table.columns if column.startswith("importance/")]
     return {
-        "classes": [column.removeprefix("importance/") for column in columns],
+        "classes": list(sweep.dataset.classes),
         "replicates": [
             {
                 "seed": int(rows["seed"].iloc[0]),

@@ -166,8 +166,13 @@ class Services:
 
     @contextlib.contextmanager
     def _folder(self) -> Iterator[None]:
-        (self.data_dir / "logs").mkdir(parents=True, exist_ok=True)
-        (self.data_dir / "datasets").mkdir(exist_ok=True)
+        try:
+            (self.data_dir / "logs").mkdir(parents=True, exist_ok=True)
+            (self.data_dir / "datasets").mkdir(exist_ok=True)
+        except OSError as error:
+            raise UpError(
+                f"The folder {self.data_dir} cannot be used ({error.strerror}). Choose another with --data."
+            ) from error
         with (self.data_dir / ".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,8 +11,9 @@ EvenhandError                 500  base; never raised itself
 └── LateTell                  409  a claim was taken back meanwhile; the worker drops the trial and lives on
 """
 
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ class InvalidSweep(EvenhandError):
         super().__init__("; ".join(f"{p.field}: {p.problem} Expected {p.expected}." for p in self.problems))
 
 
+def invalid(field: str, problem: str, expected: str) -> InvalidSweep:
+    """The refusal of one field."""
+    return InvalidSweep([FieldProblem(field=field, problem=problem, expected=expected)])
+
+
 class ImbalanceError(EvenhandError):
     """Raised by `sweep.imbalance` where classes lack samples; the caller lowers the ratio or the head count."""
 
@@ -58,6 +64,13 @@ class ImbalanceError(EvenhandError):
         self.problem = FieldProblem(field=field, problem=problem, expected=expected)
         super().__init__(f"{field}: {problem} Expected {expected}.")
 
+    def named(self, classes: Sequence[str]) -> FieldProblem:
+        """The problem with the class's name in the place of its number."""
+        named = re.sub(
+            r"\b(Class) (\d+)\b", lambda found: f"{found[1]} {classes[int(found[2])]!r}", self.problem.problem
+        )
+        return replace(self.problem, problem=named)
+
 
 class UnknownDataset(EvenhandError):
     """Raised where a name is looked up; the caller picks a known name or puts files in place."""
@@ -67,11 +80,13 @@ class UnknownDataset(EvenhandError):
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
         """Names what there is, since most of these are slips of the pen."""
-        self.known = tuple(known)
-        super().__init__(
-            f"No data set is called {name!r}. Expected one of {', '.join(known)}, or a folder of that name with your"
-            " files under datasets/ in the data folder."
+        self.problem = FieldProblem(
+            field="dataset",
+            problem=f"no data set is called {name!r}.",
+            expected=f"one of {', '.join(known[:20])}{' and more' if len(known) > 20 else ''}; or a folder of that name"
+            " with your files under datasets/ in the data folder",
         )
+        super().__init__(f"No data set is called {name!r}. GET /v1/datasets lists them.")
 
 
 class DatasetError(EvenhandError):

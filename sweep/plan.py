@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from .choices import LossChoice
 from .losses import LOSSES
 from .space import Space, grid_size, is_searched
-from .spec import MAX_REPLICATES, LossChoice, SweepSpec
+from .spec import MAX_REPLICATES, SweepSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +15,9 @@ class Scenario:
     profile: str
     ratio: float
     counts: tuple[int, ...]
-    """Training samples by class, in label order."""
+    """Training samples by class, in label order; where labels are dense, pixels of the pool that validation shares."""
+    drawn: tuple[int, ...]
+    """Samples by class that are drawn from the pool: the training ones, and those that a stratified holdout shares."""
 
     @property
     def title(self) -> str:

@@ -20,6 +20,8 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "search": Range,
 }
 
+_NO_KEYS = UNION_TAGS | {"body", "params", "int", "float", "str"}
+"""What pydantic adds to an error's place, and no body has."""
 _EXPECTED = {
     "missing": "this field, which is required",
     "greater_than_equal": "a value of at least {ge}",
@@ -31,6 +33,7 @@ _EXPECTED = {
     "too_long": "at most {max_length} item(s)",
     "string_too_short": "at least {min_length} character(s)",
     "string_too_long": "at most {max_length} characters",
+    "string_pattern_mismatch": "no control characters",
     "float_type": "a number",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -79,7 +82,7 @@ def _place(loc: Sequence[str | int], inner: str) -> str:
     for part in loc:
         if isinstance(part, int):
             place += f"[{part}]"
-        elif part not in UNION_TAGS and part != "body" and not part.startswith(("literal[", "list[")):
+        elif part not in _NO_KEYS and not part.startswith(("literal[", "list[")):
             place += f".{part}" if place else part
     return ".".join(filter(None, (place, inner))) or "body"
 

@@ -1,27 +1,25 @@
 """Resolves a submitted sweep against its data set: every default filled in, every impossibility refused."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from .choices import DatasetChoice, ModelChoice
 from .datasets import DatasetInfo
-from .errors import FieldProblem, ImbalanceError, InvalidSweep
-from .imbalance import (
-    class_counts,
-    class_order,
-    default_validation_size,
-    measured_ratio,
-    stratified_sizes,
-)
-from .models import MODELS, default_model
+from .datasets.builtin import OPTIONS
+from .errors import ImbalanceError, InvalidSweep, invalid
+from .models import MODELS, SMALLEST_IMAGE, default_model
 from .plan import Scenario, total_trials
+from .scenarios import resolve_validation, scenarios
 from .space import Range, Space, grid_size, grid_values, is_searched
-from .spec import Imbalance, SweepSpec, Training, Validation
+from .spec import CLASS_OBJECTIVES, SweepSpec, Training
 
 MAX_TRIALS = 50_000
 DEFAULT_TRIALS = 8
 _SMALL_POOL = 10_000
 """Pools below this many samples are trained in batches of 64, larger ones of 128."""
+_DENSE_BATCH = 16
+_FLAT = ("linear", "mlp")
+_INPUTS = {"vector": "vectors", "image": "images with one label each", "dense": "images with one label a pixel"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +36,17 @@ def resolve(spec: SweepSpec, info: DatasetInfo) -> ResolvedSweep:
     Raises:
         InvalidSweep: naming the field, where the data set or the budget cannot carry it.
     """
+    _check_objective(spec.objective, info)
+    _check_momentum(spec)
+    _check_augment(spec, info)
     try:
-        validation = _validation(spec.validation, info)
-        scenarios = _scenarios(spec, info, validation)
+        validation = resolve_validation(spec.validation, info)
+        made = scenarios(spec, info, validation)
     except ImbalanceError as error:
-        raise InvalidSweep([error.problem]) from error
+        raise InvalidSweep([error.named(info.classes)]) from error
     resolved = spec.model_copy(
         update={
+            "dataset": _dataset(spec.dataset),
             "name": spec.name or f"{info.name} {spec.imbalance.profile}",
             "model": _model(spec, info),
             "training": _training(spec.training, info),
@@ -52,83 +54,60 @@ def resolve(spec: SweepSpec, info: DatasetInfo) -> ResolvedSweep:
             **_budget(spec),
         }
     )
-    total = total_trials(resolved, len(scenarios))
+    total = total_trials(resolved, len(made))
     if total > MAX_TRIALS:
-        raise _invalid("trials", f"the sweep would have {total} trials.", f"at most {MAX_TRIALS} in all")
-    return ResolvedSweep(spec=resolved, scenarios=scenarios)
+        raise invalid("trials", f"the sweep would have {total} trials.", f"at most {MAX_TRIALS} in all")
+    return ResolvedSweep(spec=resolved, scenarios=made)
 
 
-def _validation(validation: Validation, info: DatasetInfo) -> Validation:
-    if validation.scheme == "stratified_holdout" or validation.per_class is not None:
-        return validation
-    return validation.model_copy(update={"per_class": default_validation_size(info.pool_counts)})
+def _dataset(choice: DatasetChoice) -> DatasetChoice:
+    defaults = {option.name: option.default for option in OPTIONS.get(choice.name, ())}
+    return choice.model_copy(update={"params": {**defaults, **choice.params}})
 
 
-def _scenarios(spec: SweepSpec, info: DatasetInfo, validation: Validation) -> tuple[Scenario, ...]:
-    imbalance, balanced = spec.imbalance, validation.scheme == "balanced_holdout"
-    held = (validation.per_class or 0) if balanced else 0
-    if min(info.pool_counts) <= held:
-        raise ImbalanceError(
-            f"{held} validation samples a class leave none to train on: the smallest class of"
-            f" {info.name} has {min(info.pool_counts)}.",
-            expected=f"at most {min(info.pool_counts) - 1}",
-            field="validation.per_class",
+def _check_objective(objective: str, info: DatasetInfo) -> None:
+    score, _, name = objective.partition("/")
+    if score in ("mean_iou", "iou") and info.kind != "dense":
+        raise invalid("objective", f"{info.name} has no labels by pixel, which {score} is about.", "another objective")
+    if score in CLASS_OBJECTIVES and name not in info.classes:
+        raise invalid("objective", f"no class is called {name!r}.", f"one of {', '.join(info.classes[:50])}")
+
+
+def _check_momentum(spec: SweepSpec) -> None:
+    momentum, training = spec.search.get("momentum"), spec.training
+    if momentum is None:
+        return
+    field = "search.momentum"
+    if training.optimizer != "sgd":
+        raise invalid(field, f"{training.optimizer} has no momentum.", 'momentum with "optimizer": "sgd" only')
+    values = [momentum.low] if isinstance(momentum, Range) else grid_values("momentum", momentum)
+    if training.nesterov and min(values) == 0:
+        raise invalid(field, "Nesterov needs momentum, got momentum 0.", "values above 0, or nesterov false")
+
+
+def _check_augment(spec: SweepSpec, info: DatasetInfo) -> None:
+    if spec.training.augment and info.kind == "vector":
+        raise invalid(
+            "training.augment", f"{info.name} has vectors, which are not augmented.", "augment with images only"
         )
-    pool = [count - held for count in info.pool_counts]
-    order = _class_order(spec, info.classes)
-    counts = _named_counts(imbalance, info.classes)
-    ratios: Sequence[float | None] = imbalance.ratios or [None]
-    made = [
-        class_counts(
-            imbalance.profile,
-            pool=pool,
-            ratio=ratio,
-            n_max=imbalance.n_max,
-            minority=imbalance.minority,
-            counts=counts,
-            order=order,
-        )
-        for ratio in ratios
-    ]
-    if not balanced:
-        for falling in made:  # refuses a class that is too small to share
-            stratified_sizes(falling, fraction=validation.fraction)
-    return tuple(
-        Scenario(profile=imbalance.profile, ratio=ratio or measured_ratio(falling), counts=falling)
-        for ratio, falling in zip(ratios, made, strict=True)
-    )
 
 
-def _class_order(spec: SweepSpec, classes: Sequence[str]) -> tuple[int, ...]:
-    if isinstance(spec.class_order, str):
-        return class_order(spec.class_order, classes=len(classes), seed=spec.seed)
-    if sorted(spec.class_order) != sorted(classes):
-        raise _invalid("class_order", "the order does not name each class once.", f"an order of {', '.join(classes)}")
-    return tuple(classes.index(name) for name in spec.class_order)
-
-
-def _named_counts(imbalance: Imbalance, classes: Sequence[str]) -> list[int] | None:
-    if imbalance.counts is None:
-        return None
-    if set(imbalance.counts) != set(classes):
-        odd = sorted(set(imbalance.counts) ^ set(classes))
-        raise _invalid(
-            "imbalance.counts",
-            f"counts and classes differ by {', '.join(odd[:10])}.",
-            f"a count for each of {', '.join(classes[:50])}",
-        )
-    return [imbalance.counts[name] for name in classes]
-
-
-def _model(spec: SweepSpec, info: DatasetInfo) -> str:
-    if spec.model == "auto":
-        return default_model(info.kind, info.shape)
-    if info.kind not in MODELS[spec.model].takes:
+def _model(spec: SweepSpec, info: DatasetInfo) -> ModelChoice:
+    if spec.model.name == "auto":
+        return ModelChoice(name=default_model(info.kind, info.shape))
+    if info.kind not in MODELS[spec.model.name].takes:
         able = [row.name for row in MODELS.values() if info.kind in row.takes]
-        raise _invalid(
+        raise invalid(
             "model",
-            f"{spec.model} takes no {info.kind}s, which {info.name} has.",
+            f"{spec.model.name} takes no {_INPUTS[info.kind]}, which {info.name} has.",
             f"auto or one of {', '.join(able)}",
+        )
+    if spec.model.name not in _FLAT and info.kind != "vector" and min(info.shape[1:]) < SMALLEST_IMAGE:
+        size = " x ".join(map(str, info.shape[1:]))
+        raise invalid(
+            "model",
+            f"{spec.model.name} takes images of {SMALLEST_IMAGE} pixels a side or more, and {info.name} has {size}.",
+            f"auto or one of {', '.join(_FLAT)}",
         )
     return spec.model
 
@@ -136,14 +115,20 @@ def _model(spec: SweepSpec, info: DatasetInfo) -> str:
 def _training(training: Training, info: DatasetInfo) -> Training:
     sgd = training.optimizer == "sgd"
     defaults: dict[str, float | bool] = {
-        "batch_size": 64 if sum(info.pool_counts) < _SMALL_POOL else 128,
+        "batch_size": _batch_size(info),
         "lr": 0.05 if sgd else 0.002,
         "weight_decay": 2e-4 if sgd else 0.01,
-        "augment": info.kind == "image" and info.shape[0] == 3,
+        "augment": info.kind == "dense" or (info.kind == "image" and info.shape[0] == 3),
     }
     return training.model_copy(
         update={name: value for name, value in defaults.items() if getattr(training, name) is None}
     )
+
+
+def _batch_size(info: DatasetInfo) -> int:
+    if info.kind == "dense":
+        return _DENSE_BATCH
+    return 64 if sum(info.pool_counts) < _SMALL_POOL else 128
 
 
 def _budget(spec: SweepSpec) -> dict[str, object]:
@@ -152,7 +137,7 @@ def _budget(spec: SweepSpec) -> dict[str, object]:
     searched = [value for value in space.values() if is_searched(value)]
     searched = searched or [value for rival in rivals for value in rival.values() if is_searched(value)]
     if not searched and (spec.trials or 1) > 1:
-        raise _invalid("trials", f"nothing varies, so {spec.trials} trials would be one and the same.", "trials 1")
+        raise invalid("trials", f"nothing varies, so {spec.trials} trials would be one and the same.", "trials 1")
     sampler = spec.sampler
     if sampler is None:
         sampler = "grid" if all(isinstance(value, list) for value in searched) else "tpe"
@@ -163,10 +148,11 @@ def _budget(spec: SweepSpec) -> dict[str, object]:
             "trials": spec.trials or (DEFAULT_TRIALS if searched else 1),
         }
     gridded = _gridded(space, spec.trials)
+    _check_whole_numbers(gridded)
     size = grid_size(gridded)
     if spec.trials not in (None, size):
         expected = f"trials {size}, or none (then it is the size of the grid)"
-        raise _invalid("trials", f"the grid has {size} points, and {spec.trials} trials are asked.", expected)
+        raise invalid("trials", f"the grid has {size} points, and {spec.trials} trials are asked.", expected)
     for rival in rivals:  # what both vary has the swept loss's points
         gridded = {**_gridded({name: gridded.get(name, value) for name, value in rival.items()}, size), **gridded}
     return {
@@ -175,6 +161,14 @@ def _budget(spec: SweepSpec) -> dict[str, object]:
         "sampler": sampler,
         "trials": size,
     }
+
+
+def _check_whole_numbers(space: Space) -> None:
+    for name, value in space.items():
+        values = grid_values(name, value)
+        if len(set(values)) < len(values):
+            problem = f"a grid of {len(values)} steps repeats whole numbers."
+            raise invalid(f"search.{name}", problem, f"at most {len(set(values))} steps, or a list of values")
 
 
 def _gridded(space: Space, trials: int | None) -> Space:
@@ -186,12 +180,12 @@ def _gridded(space: Space, trials: int | None) -> Space:
     }
     if not open_ranges:
         return space
-    others = prod(len(grid_values(value)) for name, value in space.items() if name not in open_ranges)
+    others = prod(len(grid_values(name, value)) for name, value in space.items() if name not in open_ranges)
     steps = (trials or DEFAULT_TRIALS * others) // others
     if len(open_ranges) > 1 or steps < 2:
         name = next(iter(open_ranges))
         field = name if name == "alpha" else f"search.{name}"
-        raise _invalid(
+        raise invalid(
             field,
             "a grid does not know how many points this range has.",
             '"steps" in the range, or a list of values',
@@ -200,7 +194,3 @@ def _gridded(space: Space, trials: int | None) -> Space:
         **space,
         **{name: value.model_copy(update={"steps": steps}) for name, value in open_ranges.items()},
     }
-
-
-def _invalid(field: str, problem: str, expected: str) -> InvalidSweep:
-    return InvalidSweep([FieldProblem(field=field, problem=problem, expected=expected)])

@@ -37,12 +37,13 @@ class Gain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Indistinguishable:
-    """The alphas that the replicates cannot tell from the best one, on validation.
+    """The points that the replicates cannot tell from the best one, on validation, and their alphas.
 
-    An alpha is left out only where it differs by an interval that holds for all pairs of alphas together, since the
+    A point is left out only where it differs by an interval that holds for all pairs of points together, since the
     best one was chosen among them by the same scores.
     """
 
+    trials: list[int]
     alphas: list[float]
     low: float
     high: float
@@ -86,8 +87,20 @@ def results(sweep: Sweep, slots: Sequence[Slot]) -> Results:
         classes=list(sweep.dataset.classes),
         replicates=sweep.spec.replicates,
         scenarios=[_scenario(sweep, index, slots) for index in range(len(sweep.scenarios))],
-        notes=_notes(sweep),
+        notes=[*_shortfalls(sweep, slots), *_notes(sweep)],
     )
+
+
+def _shortfalls(sweep: Sweep, slots: Sequence[Slot]) -> list[str]:
+    """A sentence for every loss and scenario some of whose trials did not end well, with the first one's reason."""
+    found = []
+    for plan in sweep.studies:
+        mine = [slot for slot in slots if slot.number in plan.numbers]
+        failed = [slot for slot in mine if slot.state == "failed"]
+        if failed and failed[0].last is not None:
+            where = f"{plan.loss.name} at {sweep.scenarios[plan.scenario].title}"
+            found.append(f"{len(failed)} of {len(mine)} trials of {where} failed, the first: {failed[0].last.reason}")
+    return found
 
 
 def _notes(sweep: Sweep) -> list[str]:
@@ -100,7 +113,7 @@ def _notes(sweep: Sweep) -> list[str]:
         return ["One replicate has no interval, so nothing can be told apart. Ask for 3 replicates or more.", chosen]
     return [
         f"low and high are a {CONFIDENCE:.0%} Student t interval over {n} replicates (subset, initialisation and order"
-        " vary together, the test set does not). Alphas are told apart by intervals that hold for all pairs of them"
+        " vary together, the test set does not). Points are told apart by intervals that hold for all pairs of them"
         " together; the gains over the baselines are one comparison each, without correction.",
         f"With {n} replicates a sign-flip test cannot give a two-sided p below {2 / 2**n:.3g}.",
         chosen,
@@ -157,13 +170,14 @@ def _intervals(scores: Sequence[dict[str, float]]) -> dict[str, Interval]:
 def _equals(best: Slot, swept: Sequence[Slot]) -> Indistinguishable | None:
     if "alpha" not in best.params:
         return None
-    alphas = []
+    equals = []
     pairs = max(comb(len(swept), 2), 1)
     for slot in swept:
         difference = paired_difference(_by_seed(best), _by_seed(slot), comparisons=pairs)
         if slot is best or (difference is not None and not difference.excludes_zero):
-            alphas.append(float(slot.params["alpha"]))
-    return Indistinguishable(alphas=sorted(alphas), low=min(alphas), high=max(alphas))
+            equals.append(slot)
+    alphas = sorted({float(slot.params["alpha"]) for slot in equals})
+    return Indistinguishable(trials=[slot.number for slot in equals], alphas=alphas, low=alphas[0], high=alphas[-1])
 
 
 def _gain(sweep: Sweep, best: Slot, rival: Slot) -> Gain:

@@ -6,16 +6,12 @@ from math import prod
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from .losses import LOSSES, Parameter
-
-
-class Strict(BaseModel):
-    """Base of all request models: unknown keys, coercions and non-finite numbers are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+from .losses import LOSSES
+from .parameter import Parameter
+from .strict import Strict
 
 
 class Range(Strict):
@@ -80,8 +76,8 @@ def is_searched(value: float | list[float] | Range) -> bool:
     return isinstance(value, list) and len(value) > 1
 
 
-def grid_values(value: float | list[float] | Range) -> list[float]:
-    """The values a grid takes of one parameter; a range needs its `steps`."""
+def grid_values(name: str, value: float | list[float] | Range) -> list[float]:
+    """The values that a grid takes of the parameter `name`, whole ones where it is; a range needs its `steps`."""
     if isinstance(value, list):
         return value
     if not isinstance(value, Range):
@@ -90,15 +86,17 @@ def grid_values(value: float | list[float] | Range) -> list[float]:
         return [value.low]
     assert value.steps is not None, "resolve() gives every range of a grid its steps"
     spaced: Any = np.geomspace if value.log else np.linspace
-    return [float(v) for v in spaced(value.low, value.high, value.steps)]
+    values = [float(v) for v in spaced(value.low, value.high, value.steps)]
+    is_whole = name in TRAINING_PARAMETERS and TRAINING_PARAMETERS[name].kind == "integer"
+    return [round(v) for v in values] if is_whole else values
 
 
 def grid_size(space: Space) -> int:
     """How many points the grid over `space` has."""
-    return prod(len(grid_values(value)) for value in space.values())
+    return prod(len(grid_values(name, value)) for name, value in space.items())
 
 
 def grid_points(space: Space) -> list[dict[str, float]]:
     """Every point of the grid, the last parameter running fastest."""
-    names = list(space)
-    return [dict(zip(names, values, strict=True)) for values in product(*map(grid_values, space.values()))]
+    values = [grid_values(name, value) for name, value in space.items()]
+    return [dict(zip(space, point, strict=True)) for point in product(*values)]

@@ -1,22 +1,23 @@
 """SweepSpec: a sweep as submitted, every field with its default and its bounds."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_serializer, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, field_validator, model_validator
 
+from .choices import DatasetChoice, LossChoice, ModelChoice
 from .imbalance import Profile
-from .losses import LOSSES, Loss
-from .space import Range, Searchable, Space, Strict, parameter_for
+from .losses import LOSSES
+from .space import Range, Searchable, Space, parameter_for
+from .strict import Strict, refusal
 
 DEFAULT_ALPHA = Range(low=0.001, high=1.0, log=True)
 
 MAX_REPLICATES = 100
-Objective = Literal["balanced_accuracy", "worst_recall", "macro_f1"]
+OBJECTIVES = ("balanced_accuracy", "worst_recall", "macro_f1", "mean_iou")
+CLASS_OBJECTIVES = ("recall", "iou")
+"""With a class's name behind a slash: `recall/cat`."""
 Sampler = Literal["tpe", "random", "grid", "qmc", "cmaes", "gp"]
 Pruner = Literal["none", "median", "hyperband"]
-ModelName = Literal["auto", "linear", "mlp", "small_cnn", "resnet32", "resnet18"]
 ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -36,48 +37,19 @@ class Imbalance(Strict):
     def _fits_profile(self) -> Self:
         if self.profile in ("natural", "counts"):
             if self.ratios is not None:
-                raise _problem(f"profile {self.profile} has the ratio of its counts.", "no ratios with this profile")
+                raise refusal(f"profile {self.profile} has the ratio of its counts.", "no ratios with this profile")
         elif self.ratios is None:
-            raise _problem(f"profile {self.profile} needs ratios.", 'ratios, such as "ratios": [1, 10, 100]')
+            raise refusal(f"profile {self.profile} needs ratios.", 'ratios, such as "ratios": [1, 10, 100]')
         elif len(set(self.ratios)) < len(self.ratios):
-            raise _problem(f"ratios {self.ratios} repeat.", "each ratio once")
+            raise refusal(f"ratios {self.ratios} repeat.", "each ratio once")
         if (self.counts is not None) != (self.profile == "counts"):
-            raise _problem(
+            raise refusal(
                 f"profile {self.profile} {'needs' if self.counts is None else 'takes no'} counts.",
                 "counts by class name with profile counts, and only there",
             )
         if self.n_max is not None and self.profile in ("natural", "counts"):
-            raise _problem(f"profile {self.profile} takes no n_max.", "n_max with exponential, step or linear only")
+            raise refusal(f"profile {self.profile} takes no n_max.", "n_max with exponential, step or linear only")
         return self
-
-
-class LossChoice(Strict):
-    """A loss by name with its fixed numbers and options; in JSON the name alone, or one flat object."""
-
-    name: str
-    params: dict[str, float | str] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_json(cls, value: object) -> object:
-        if isinstance(value, str):
-            return {"name": value}
-        if isinstance(value, Mapping) and "params" not in value:
-            return {"name": value.get("name"), "params": {k: v for k, v in value.items() if k != "name"}}
-        return value
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        if self.name not in LOSSES:
-            raise _problem(f"no loss is called {self.name!r}.", f"one of {', '.join(LOSSES)}")
-        row = LOSSES[self.name]
-        for name, value in self.params.items():
-            _check_loss_param(row, name, value)
-        return self
-
-    @model_serializer
-    def _to_json(self) -> dict[str, float | str]:
-        return {"name": self.name, **self.params}
 
 
 class Training(Strict):
@@ -98,9 +70,9 @@ class Training(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.nesterov and self.optimizer == "sgd" and self.momentum == 0:
-            raise _problem("Nesterov needs momentum, got momentum 0.", "momentum above 0, or nesterov false")
+            raise refusal("Nesterov needs momentum, got momentum 0.", "momentum above 0, or nesterov false")
         if self.warmup_epochs > self.epochs:
-            raise _problem(
+            raise refusal(
                 f"warmup_epochs {self.warmup_epochs} exceed epochs {self.epochs}.",
                 "a warm-up within the epochs",
             )
@@ -114,17 +86,23 @@ class Validation(Strict):
     per_class: Annotated[int, Field(ge=1)] | None = None
     fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.2
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.per_class is not None and self.scheme == "stratified_holdout":
+            raise refusal("a stratified holdout takes a fraction of every class.", "fraction, or a balanced holdout")
+        return self
+
 
 class SweepSpec(Strict):
     """Scenarios x losses x a search space: what `POST /v1/sweeps` takes."""
 
-    dataset: Annotated[str, Field(min_length=1, max_length=64)]
+    dataset: DatasetChoice
     imbalance: Imbalance
-    name: Annotated[str, Field(min_length=1, max_length=120)] | None = None
+    name: Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
     loss: LossChoice = LossChoice(name="adaptive")
     alpha: Searchable | None = None
     baselines: Annotated[list[LossChoice], Field(max_length=20)] = []
-    model: ModelName = "auto"
+    model: ModelChoice = ModelChoice(name="auto")
     training: Training = Training()
     search: dict[str, Searchable] = {}
     trials: Annotated[int, Field(ge=1, le=10_000)] | None = None
@@ -132,7 +110,7 @@ class SweepSpec(Strict):
     pruner: Pruner = "none"
     replicates: Annotated[int, Field(ge=1, le=MAX_REPLICATES)] = 3
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    objective: Objective = "balanced_accuracy"
+    objective: Annotated[str, Field(max_length=220)] = "balanced_accuracy"
     class_order: Literal["label", "reversed", "shuffled"] | list[ClassName] = "label"
     validation: Validation = Validation()
 
@@ -143,20 +121,29 @@ class SweepSpec(Strict):
             _check_searchable("alpha", value, "adaptive")
         return value
 
+    @field_validator("objective")
+    @classmethod
+    def _objective_is_a_score(cls, value: str) -> str:
+        if value not in OBJECTIVES and value.partition("/")[0] not in CLASS_OBJECTIVES:
+            raise refusal(
+                f"no objective is called {value!r}.", f"one of {', '.join(OBJECTIVES)}, or recall/CLASS, iou/CLASS"
+            )
+        return value
+
     @model_validator(mode="after")
     def _losses_and_search_agree(self) -> Self:
         names = [self.loss.name, *(baseline.name for baseline in self.baselines)]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
-            raise _problem(
+            raise refusal(
                 f"{', '.join(repeated)} stands twice among loss and baselines.", "each loss once", "baselines"
             )
         if self.alpha is not None and not LOSSES[self.loss.name].has_importance:
-            raise _problem(f"{self.loss.name} has no alpha.", "alpha only with a loss that has an importance", "alpha")
+            raise refusal(f"{self.loss.name} has no alpha.", "alpha only with a loss that has an importance", "alpha")
         for name, value in self.search.items():
             takers = [loss for loss in names if name != "alpha" and parameter_for(name, loss)]
             if not takers:
-                raise _problem(
+                raise refusal(
                     f"none of {', '.join(names)} takes a parameter {name!r}.",
                     "lr, weight_decay, momentum, batch_size or a parameter of these losses (alpha has its own field)",
                     "search",
@@ -186,27 +173,6 @@ def _check_searchable(name: str, value: float | list[float] | Range, loss: str, 
     ends = [value.low, value.high] if isinstance(value, Range) else value if isinstance(value, list) else [value]
     for end in ends:
         if not parameter.admits(end):
-            raise _problem(f"{name} {end:g} is out of bounds.", parameter.bounds, *field)
+            raise refusal(f"{name} {end:g} is out of bounds.", parameter.bounds, *field)
     if isinstance(value, list) and len(set(value)) < len(value):
-        raise _problem(f"{name} lists a value twice.", "each value once", *field)
-
-
-def _check_loss_param(row: Loss, name: str, value: float | str) -> None:
-    option = next((option for option in row.options if option.name == name), None)
-    parameter = row.parameter(name)
-    if name == "alpha" and parameter is not None:
-        raise _problem("alpha stands inside the loss.", 'alpha as a field of the sweep, such as "alpha": 0.01')
-    if option is not None:
-        if value not in option.choices:
-            raise _problem(f"{name} {value!r} is not known.", f"one of {', '.join(option.choices)}")
-    elif parameter is None:
-        known = [p.name for p in row.parameters if p.name != "alpha"] + [o.name for o in row.options]
-        raise _problem(f"{row.name} takes no {name!r}.", f"only {', '.join(known) or 'its name'}")
-    elif isinstance(value, str) or not parameter.admits(value):
-        raise _problem(f"{name} {value!r} is out of bounds.", parameter.bounds)
-
-
-def _problem(problem: str, expected: str, *field: str) -> PydanticCustomError:
-    """A validation error with its remedy; `field` adds to the place that pydantic knows already."""
-    context: dict[str, Any] = {"problem": problem, "expected": expected, "field": ".".join(field)}
-    return PydanticCustomError("sweep", "{problem}", context)
+        raise refusal(f"{name} lists a value twice.", "each value once", *field)

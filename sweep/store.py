@@ -71,7 +71,8 @@ class Store:
             "created_at": _now(),
             "spec": resolved.spec.model_dump(mode="json"),
             "scenarios": [
-                {"profile": s.profile, "ratio": s.ratio, "counts": list(s.counts)} for s in resolved.scenarios
+                {"profile": s.profile, "ratio": s.ratio, "counts": list(s.counts), "drawn": list(s.drawn)}
+                for s in resolved.scenarios
             ],
             "dataset": {"classes": list(dataset.classes), "content": dataset.content},
             "wanted": "run",
@@ -211,7 +212,10 @@ def _sweep(row: RowMapping) -> Sweep:
             "created_at": values["created_at"].replace(tzinfo=UTC),
             "ended_at": values["ended_at"].replace(tzinfo=UTC) if values["ended_at"] else None,
             "spec": SweepSpec.model_validate(values["spec"]),
-            "scenarios": tuple(Scenario(**s | {"counts": tuple(s["counts"])}) for s in values["scenarios"]),
+            "scenarios": tuple(
+                Scenario(**stored | {"counts": tuple(stored["counts"]), "drawn": tuple(stored["drawn"])})
+                for stored in values["scenarios"]
+            ),
             "dataset": DatasetMark(classes=tuple(values["dataset"]["classes"]), content=values["dataset"]["content"]),
         }
     )

@@ -1,14 +1,19 @@
 """A sweep's summary run in MLflow: its results as a picture, a table and JSON."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from .errors import NotFound
 from .figures import results_figure
+from .predictions import is_dense, predictions_picture
 from .results import Contender, Results, results
 from .slots import Slot
 from .store import Sweep
 from .tracking import SUMMARY, SWEEP_TAG, TRIAL_TAG, Tracking
+
+_log = logging.getLogger(__name__)
 
 
 def write_summary(sweep: Sweep, slots: list[Slot], *, experiment_id: str, tracking: Tracking) -> None:
@@ -16,17 +21,23 @@ def write_summary(sweep: Sweep, slots: list[Slot], *, experiment_id: str, tracki
     if tracking.summaries(experiment_id):
         return
     found = results(sweep, slots)
+    files = dict(artifacts(found, sweep))
+    if is_dense(sweep) and any(scenario.best or scenario.baselines for scenario in found.scenarios):
+        try:
+            files["predictions.png"] = predictions_picture(sweep, slots, tracking)
+        except NotFound as missing:  # somebody deleted a run's files; the rest is worth keeping
+            _log.warning("no picture", extra={"action": "no_picture", "sweep": sweep.id, "reason": str(missing)})
     run_id = tracking.start(
         experiment_id,
         name=f"summary {sweep.name}",
         params={
-            "dataset": sweep.spec.dataset,
+            "dataset": sweep.spec.dataset.name,
             "loss": sweep.spec.loss.name,
             "objective": sweep.spec.objective,
         },
         tags={SWEEP_TAG: sweep.id, TRIAL_TAG: SUMMARY, "mlflow.note.content": markdown(found)},
     )
-    tracking.add_artifacts(run_id, artifacts(found, sweep))
+    tracking.add_artifacts(run_id, files)
     tracking.end(run_id, "FINISHED")
 
 

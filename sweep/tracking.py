@@ -63,7 +63,7 @@ class Tracking:
     def experiment(self, sweep: Sweep) -> str:
         """The id of the sweep's experiment, made where it is missing."""
         name = f"{sweep.name} {sweep.id}"
-        note = f"Sweep {sweep.id} over {sweep.spec.dataset} with {sweep.spec.loss.name}. One run a trial."
+        note = f"Sweep {sweep.id} over {sweep.spec.dataset.name} with {sweep.spec.loss.name}. One run a trial."
         tags = {SWEEP_TAG: sweep.id, NOTE_TAG: note, "mlflow.experimentKind": "custom_model_development"}
 
         def find_or_make() -> str:
@@ -116,18 +116,22 @@ class Tracking:
         """The ids of the experiment's finished summary runs: none or one."""
         return self._search(experiment_id, f"tags.`{TRIAL_TAG}` = '{SUMMARY}' and attributes.status = 'FINISHED'")
 
-    def trajectory(self, run_id: str) -> pd.DataFrame:
-        """The importance of every replicate after every step, as the run keeps it.
+    def artifact(self, run_id: str, name: str) -> bytes:
+        """A file that a run keeps.
 
         Raises:
-            NotFound: if the run keeps none.
+            NotFound: if it keeps none of that name.
         """
         with tempfile.TemporaryDirectory() as folder:
             try:
-                path = self._insist(lambda: self._client.download_artifacts(run_id, TRAJECTORY, folder))
+                path = self._insist(lambda: self._client.download_artifacts(run_id, name, folder))
             except (MlflowException, OSError) as error:
-                raise NotFound("The trial's run keeps no trajectory (it did not end well).") from error
-            return pd.read_parquet(io.BytesIO(Path(path).read_bytes()))
+                raise NotFound(f"The trial's run keeps no {name} (it did not end well).") from error
+            return Path(path).read_bytes()
+
+    def trajectory(self, run_id: str) -> pd.DataFrame:
+        """The importance of every replicate after every step, as the run keeps it; raises as `artifact` does."""
+        return pd.read_parquet(io.BytesIO(self.artifact(run_id, TRAJECTORY)))
 
     def ping(self) -> None:
         """Raises Unavailable where MLflow does not answer."""

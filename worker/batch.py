@@ -1,6 +1,7 @@
 """One batch of claims from start to end: train, record, report, tell."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -8,9 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 
-import numpy as np
-from numpy.typing import NDArray
-
+from sweep.datasets import Dataset
 from sweep.errors import EvenhandError, LateTell, Unavailable
 from sweep.slots import Outcome
 from sweep.store import Store, Sweep
@@ -19,7 +18,7 @@ from sweep.tracking import RUN_STATUSES, Tracking
 
 from .members import replicates, trial_spec
 from .observation import Observation
-from .pictures import boundary_picture
+from .pictures import pictures
 from .run_record import run_name, run_params, run_tags
 from .shelf import Shelf
 from .training.data import DeviceData
@@ -65,6 +64,7 @@ class Batch:
     ) -> None:  # fmt: skip
         """`stop` ends the batch after the epoch at hand."""
         self._sweep = sweep
+        self._scenario = sweep.scenarios[claims[0].plan.scenario]
         self._open = {claim.number: claim for claim in claims}
         self._store, self._studies, self._tracking = store, studies, tracking
         self._worker, self._stop = worker, stop
@@ -74,8 +74,8 @@ class Batch:
     def run(self, shelf: Shelf) -> None:
         """Brings every claim to its end; whatever goes wrong ends the claims with its reason and comes no further."""
         try:
-            data, labels_N = shelf.fetch(self._sweep)
-            self._start(data, labels_N)
+            data, dataset = shelf.fetch(self._sweep, self._scenario)
+            self._start(data, dataset)
             self._train(data)
         except Interrupted as interruption:
             self._end_all(interruption.outcome, interruption.reason)
@@ -91,34 +91,35 @@ class Batch:
         """Queues again what is still in training, from another thread: for a worker that cannot wait any longer."""
         self._end_all("stopped", reason)
 
-    def _start(self, data: DeviceData, labels_N: NDArray[np.int64]) -> None:
+    def _start(self, data: DeviceData, dataset: Dataset) -> None:
         sweep = self._sweep
         experiment_id = sweep.experiment_id or self._tracking.experiment(sweep)
         if sweep.experiment_id is None:
             self._store.set_experiment(sweep.id, experiment_id)
         for claim in list(self._open.values()):
-            self._each(claim, partial(self._begin, claim, data, labels_N=labels_N, experiment_id=experiment_id))
+            self._each(claim, partial(self._begin, claim, data, dataset=dataset, experiment_id=experiment_id))
 
-    def _begin(self, claim: Claim, data: DeviceData, *, labels_N: NDArray[np.int64], experiment_id: str) -> None:
+    def _begin(self, claim: Claim, data: DeviceData, *, dataset: Dataset, experiment_id: str) -> None:
         sweep = self._sweep
-        scenario = sweep.scenarios[claim.plan.scenario]
         trial = trial_spec(sweep.spec, claim, device=data.device)
-        members = replicates(trial, sweep=sweep, scenario=scenario, labels_N=labels_N)
-        name = run_name(claim, scenario, trial)
+        members = replicates(trial, sweep=sweep, scenario=self._scenario, dataset=dataset)
+        name = run_name(claim, self._scenario, trial)
         run_id = self._tracking.start(
             experiment_id,
             name=name,
-            params=run_params(sweep, scenario, members, device=data.device),
+            params=run_params(sweep, self._scenario, members, data),
             tags=run_tags(sweep, claim, worker=self._worker),
         )
         self._attempts[claim.number] = Attempt(
             claim=claim,
             members=members,
             observation=Observation(
-                title=f"{sweep.spec.dataset}: {name}",
+                title=f"{sweep.spec.dataset.name}: {name}",
                 classes=sweep.dataset.classes,
-                counts=scenario.counts,
+                counts=self._scenario.counts,
                 seeds=[member.seed for member in members],
+                objective=sweep.spec.objective,
+                is_dense=data.train.is_dense,
             ),
             run_id=run_id,
         )
@@ -171,22 +172,24 @@ class Batch:
         if failure:
             self._end(attempt.claim, "failed", failure)
         elif spec.pruner != "none" and epoch < spec.training.epochs:
-            value = attempt.observation.value(spec.objective)
+            value = attempt.observation.value
             if self._studies.should_prune(attempt.claim, epoch=epoch, value=value):
                 self._end(attempt.claim, "pruned", f"Pruned after epoch {epoch}: {spec.objective} {value:.4f}.")
 
     def _finish(self, attempt: Attempt, training: Training, positions: range, *, data: DeviceData) -> None:
         spec = self._sweep.spec
-        tests = training.test(positions)
-        found, metrics = attempt.observation.finish(tests, objective=spec.objective)
-        value = attempt.observation.value(spec.objective)
+        value = attempt.observation.value
+        if not math.isfinite(value):
+            self._end(attempt.claim, "failed", f"{spec.objective} is {value}: validation shows nothing to score it by.")
+            return
+        found, metrics = attempt.observation.finish(training.test(positions))
         self._tracking.log(attempt.run_id, {**metrics, "value": value}, step=training.epoch)
         median = sorted(range(len(found)), key=lambda at: found[at]["value"])[len(found) // 2]
-        picture = boundary_picture(
+        files = pictures(
             training, positions[median], member=attempt.members[median], data=data,
             title=attempt.observation.title, classes=self._sweep.dataset.classes,
         )  # fmt: skip
-        self._tracking.add_artifacts(attempt.run_id, attempt.observation.artifacts() | picture)
+        self._tracking.add_artifacts(attempt.run_id, attempt.observation.artifacts() | files)
         self._tracking.flush(attempt.run_id)
         del self._open[attempt.claim.number], self._attempts[attempt.claim.number]
         try:

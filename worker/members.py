@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from sweep.imbalance import split
+from sweep.datasets import Dataset
 from sweep.plan import Scenario, fixed_params, replicate_seeds
 from sweep.space import TRAINING_PARAMETERS
-from sweep.spec import SweepSpec
+from sweep.spec import SweepSpec, Validation
+from sweep.split import Split, split, split_images
 from sweep.store import Sweep
 from sweep.studies import Claim
 
@@ -25,8 +24,8 @@ def trial_spec(spec: SweepSpec, claim: Claim, *, device: torch.device) -> TrialS
     return TrialSpec(
         loss=claim.plan.loss.name,
         loss_params=point,
-        model=spec.model,
-        model_params={},
+        model=spec.model.name,
+        model_params={name: int(value) for name, value in spec.model.params.items()},
         epochs=training.epochs,
         batch_size=int(numbers.get("batch_size", training.batch_size)),
         optimizer=training.optimizer,
@@ -41,21 +40,23 @@ def trial_spec(spec: SweepSpec, claim: Claim, *, device: torch.device) -> TrialS
     )
 
 
-def replicates(trial: TrialSpec, *, sweep: Sweep, scenario: Scenario, labels_N: NDArray[np.int64]) -> Sequence[Member]:
+def replicates(trial: TrialSpec, *, sweep: Sweep, scenario: Scenario, dataset: Dataset) -> Sequence[Member]:
     """One member a seed, the same seeds for every trial, so that trials pair."""
-    validation = sweep.spec.validation
-    members = []
-    for seed in replicate_seeds(sweep.spec):
-        part = split(
-            labels_N,
-            counts=scenario.counts,
-            scheme=validation.scheme,
-            per_class=validation.per_class,
-            fraction=validation.fraction,
-            seed=seed,
-        )
-        members.append(Member(trial, seed, part.train, part.validation))
-    return members
+    parts = {seed: _split(dataset, scenario, sweep.spec.validation, seed=seed) for seed in replicate_seeds(sweep.spec)}
+    return [Member(trial, seed, part.train, part.validation) for seed, part in parts.items()]
+
+
+def _split(dataset: Dataset, scenario: Scenario, validation: Validation, *, seed: int) -> Split:
+    if dataset.image_counts is not None:
+        return split_images(dataset.image_counts, fraction=validation.fraction, seed=seed)
+    return split(
+        dataset.train_labels,
+        counts=scenario.drawn,
+        scheme=validation.scheme,
+        per_class=validation.per_class,
+        fraction=validation.fraction,
+        seed=seed,
+    )
 
 
 def _precision(asked: str, device: torch.device) -> Precision:

@@ -12,86 +12,110 @@ from sweep.metric_keys import class_keys, per_class
 from sweep.slots import Replicate
 from sweep.tracking import TRAJECTORY
 
-from .training.metrics import recall, scores
+from .training.metrics import iou, mean_iou, recall, scores
 from .training.record import EpochRecord, Evaluation
 
 
 class Observation:
     """The records of one trial's replicates, epoch by epoch."""
 
-    def __init__(self, *, title: str, classes: Sequence[str], counts: Sequence[int], seeds: Sequence[int]) -> None:
-        """`title` heads the pictures; `counts` are the training samples by class."""
+    def __init__(
+        self, *, title: str, classes: Sequence[str], counts: Sequence[int], seeds: Sequence[int], objective: str,
+        is_dense: bool,
+    ) -> None:  # fmt: skip
+        """`title` heads the pictures; `counts` are the training samples by class; dense labels have IoU too."""
         self.title = title
+        self._objective, self._is_dense = objective, is_dense
         self._classes, self._counts, self._seeds = classes, counts, seeds
         self._keys = class_keys(classes)
-        self._epochs: list[list[EpochRecord]] = []
+        # Of an epoch only what is drawn is kept: a matrix of thousands of classes is large.
+        self._last: Sequence[EpochRecord] = ()
+        self._recalls: list[NDArray[np.float64]] = []
+        self._importances: list[list[NDArray[np.float32]]] = []
+        self._pace: list[tuple[float, float]] = []
 
     def add(self, records: Sequence[EpochRecord]) -> dict[str, float]:
         """Takes the records of one epoch, one a replicate by seed; answers its metrics, means over the replicates."""
-        self._epochs.append(list(records))
+        weight = _mean(record.mean_weight for record in records)
+        effective_lr = _mean(record.lr * record.mean_weight for record in records)
+        self._last = list(records)
+        self._recalls.append(np.array([recall(record.validation.confusion_CC) for record in records]))
+        self._importances.append([record.importance_SC for record in records if record.importance_SC is not None])
+        self._pace.append((weight, effective_lr))
         metrics = {
             "train/loss": _mean(record.train_loss for record in records),
-            "train/mean_weight": _mean(record.mean_weight for record in records),
-            "train/effective_lr": _mean(record.lr * record.mean_weight for record in records),
+            "train/mean_weight": weight,
+            "train/effective_lr": effective_lr,
             **_averaged([self._scores("val", record.validation) for record in records]),
         }
-        importance_RC = [record.importance_SC[-1] for record in records if record.importance_SC is not None]
-        if importance_RC:
-            metrics |= per_class("importance", np.mean(importance_RC, axis=0), self._keys)
+        if self._importances[-1]:
+            last_RC = [importance_SC[-1] for importance_SC in self._importances[-1]]
+            metrics |= per_class("importance", np.mean(last_RC, axis=0), self._keys)
         return metrics
 
     @property
     def has_epochs(self) -> bool:
         """True once there is something to draw."""
-        return bool(self._epochs)
+        return bool(self._last)
 
-    def value(self, objective: str) -> float:
+    @property
+    def value(self) -> float:
         """The objective on validation after the last epoch, the mean over the replicates."""
-        return _mean(scores(record.validation.confusion_CC)[objective] for record in self._epochs[-1])
+        return _mean(self._scores("", record.validation)[self._objective] for record in self._last)
 
-    def finish(self, tests: Sequence[Evaluation], *, objective: str) -> tuple[list[Replicate], dict[str, float]]:
+    def finish(self, tests: Sequence[Evaluation]) -> tuple[list[Replicate], dict[str, float]]:
         """The scores of every replicate, validation after the last epoch and test; and the test metrics' means."""
         replicates = [
             Replicate(
                 seed=seed,
-                value=scores(record.validation.confusion_CC)[objective],
+                value=self._scores("", record.validation)[self._objective],
                 validation=self._scores("", record.validation),
                 test=self._scores("", test),
             )
-            for seed, record, test in zip(self._seeds, self._epochs[-1], tests, strict=True)
+            for seed, record, test in zip(self._seeds, self._last, tests, strict=True)
         ]
         return replicates, _averaged([self._scores("test", test) for test in tests])
 
     def artifacts(self) -> dict[str, bytes]:
         """The picture of all classes and, where the loss has an importance, the trajectory as Parquet."""
-        recall_ESC = np.array([[recall(r.validation.confusion_CC) for r in records] for records in self._epochs])
-        recalls = ClassCurves(np.arange(1.0, len(self._epochs) + 1), recall_ESC.transpose(1, 0, 2))
+        recalls = ClassCurves(np.arange(1.0, len(self._recalls) + 1), np.stack(self._recalls, axis=1))
         importance_RSC = self._importance()
         curves = None
         if importance_RSC is not None:
             curves = ClassCurves(np.arange(1.0, importance_RSC.shape[1] + 1), importance_RSC)
-        picture = importance_figure(curves, recalls, title=self.title, classes=self._classes, counts=self._counts)
+        picture = importance_figure(
+            curves, recalls, self._pace, title=self.title, classes=self._classes, counts=self._counts
+        )
         trajectory = {} if importance_RSC is None else {TRAJECTORY: self._trajectory(importance_RSC)}
         return {"classes.png": picture, **trajectory}
 
     def _scores(self, part: str, evaluation: Evaluation) -> dict[str, float]:
         prefix = f"{part}/" if part else ""
-        found = {f"{prefix}{name}": score for name, score in scores(evaluation.confusion_CC).items()}
+        confusion_CC = evaluation.confusion_CC
+        by_class = {"recall": recall(confusion_CC)} | ({"iou": iou(confusion_CC)} if self._is_dense else {})
+        found = scores(confusion_CC) | ({"mean_iou": mean_iou(confusion_CC)} if self._is_dense else {})
+        kind, _, name = self._objective.partition("/")
+        if name:
+            index = self._classes.index(name)
+            # In MLflow under a name that it takes.
+            found[f"{kind}/{self._keys[index]}" if part else self._objective] = float(by_class[kind][index])
         return {
-            **found,
+            **{f"{prefix}{name}": score for name, score in found.items()},
             f"{prefix}nll": evaluation.nll,
-            **per_class(f"{prefix}recall", recall(evaluation.confusion_CC), self._keys),
+            **{
+                key: score
+                for kind, values_C in by_class.items()
+                for key, score in per_class(f"{prefix}{kind}", values_C, self._keys).items()
+            },
         }
 
     def _importance(self) -> NDArray[np.float32] | None:
-        by_replicate = [
-            [record.importance_SC for record in records if record.importance_SC is not None]
-            for records in zip(*self._epochs, strict=True)
-        ]
-        return np.array([np.concatenate(parts) for parts in by_replicate]) if by_replicate[0] else None
+        if not self._importances[0]:
+            return None
+        return np.array([np.concatenate(epochs) for epochs in zip(*self._importances, strict=True)])
 
     def _trajectory(self, importance_RSC: NDArray[np.float32]) -> bytes:
-        steps = [records[0].steps for records in self._epochs]
+        steps = [len(replicates[0]) for replicates in self._importances]
         epoch_S = np.repeat(np.arange(1, len(steps) + 1), steps)
         frames = [
             pd.DataFrame(importance_SC, columns=[f"importance/{key}" for key in self._keys]).assign(

@@ -6,13 +6,14 @@ from dataclasses import asdict
 
 import torch
 
-from sweep.imbalance import index_hash
 from sweep.metric_keys import MAX_CLASS_CURVES
 from sweep.plan import Scenario
+from sweep.split import index_hash
 from sweep.store import Sweep
 from sweep.studies import Claim
 from sweep.tracking import SWEEP_TAG, TRIAL_TAG
 
+from .training.data import DeviceData
 from .training.trial import Member, TrialSpec
 
 
@@ -26,35 +27,42 @@ def run_name(claim: Claim, scenario: Scenario, trial: TrialSpec) -> str:
     return " ".join([*shown, scenario.title, trial.loss, f"#{claim.number}"])
 
 
-def run_params(
-    sweep: Sweep, scenario: Scenario, members: Sequence[Member], *, device: torch.device
-) -> dict[str, object]:
+def run_params(sweep: Sweep, scenario: Scenario, members: Sequence[Member], data: DeviceData) -> dict[str, object]:
     """Everything that made the numbers: enough to train the trial again without the service."""
     trial = asdict(members[0].trial)
     loss_params = trial.pop("loss_params")
-    trial.pop("model_params")
-    named_counts = dict(zip(sweep.dataset.classes, scenario.counts, strict=True))
+    model_params = trial.pop("model_params")
+    counts = _measured_counts(members, data)
+    named_counts = dict(zip(sweep.dataset.classes, counts, strict=True))
     return {
         **loss_params,
-        "dataset": sweep.spec.dataset,
+        "dataset": sweep.spec.dataset.name,
+        **{f"dataset_{name}": value for name, value in sweep.spec.dataset.params.items()},
         "dataset_content": sweep.dataset.content,
         "profile": scenario.profile,
         "ratio": scenario.ratio,
         **trial,
+        **{f"model_{name}": value for name, value in model_params.items()},
         "seed": sweep.spec.seed,
         "seeds": [member.seed for member in members],
         "replicates": len(members),
-        "counts": named_counts if len(named_counts) <= MAX_CLASS_CURVES else list(scenario.counts),
+        "counts": named_counts if len(named_counts) <= MAX_CLASS_CURVES else counts,
         "class_order": sweep.spec.class_order,
         "validation": sweep.spec.validation.model_dump_json(),
         "train_index": [index_hash(member.train_index) for member in members],
         "sampler": sweep.spec.sampler,
         "objective": sweep.spec.objective,
-        "device": device.type,
+        "device": data.device.type,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+
+
+def _measured_counts(members: Sequence[Member], data: DeviceData) -> list[int]:
+    """Training samples, or pixels, by class: the mean over the replicates, which differ where labels are dense."""
+    counts = [data.train.class_counts(torch.tensor(member.train_index, device=data.device)) for member in members]
+    return torch.stack(counts).double().mean(dim=0).round().long().tolist()
 
 
 def run_tags(sweep: Sweep, claim: Claim, *, worker: str) -> dict[str, str]:

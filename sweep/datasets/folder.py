@@ -41,7 +41,7 @@ def folder_source(folder: Path, found: Sequence[Path], recipe: Recipe) -> Source
     pictures = tuple(
         picture
         for entry in found
-        for kind in (_entries(entry) if divided else [entry])
+        for kind in (entries(entry) if divided else [entry])
         for picture in _pictures(kind, is_test=divided and parts[entry.name], dataset=folder.name)
     )
     files = (*(picture.path for picture in pictures), *recipe.files)
@@ -64,7 +64,7 @@ def _read(pictures: Sequence[_Picture], recipe: Recipe, *, divided: bool, datase
 
 
 def _encode(pictures: Sequence[_Picture], recipe: Recipe, *, dataset: str) -> Encoded:
-    looks = [_look(picture.path, dataset=dataset) for picture in pictures]
+    looks = [look(picture.path, dataset=dataset) for picture in pictures]
     grey = all(is_grey for is_grey, _ in looks)
     sizes = {size for _, size in looks}
     note = f"They are {'grey' if grey else 'in colour'}"
@@ -76,32 +76,34 @@ def _encode(pictures: Sequence[_Picture], recipe: Recipe, *, dataset: str) -> En
         notes = (f"{note}, resized by their short side and cropped to the middle {width} x {height}.",)
     inputs_NCHW = np.empty((len(pictures), 1 if grey else 3, height, width), dtype=np.uint8)
     for image_CHW, picture in zip(inputs_NCHW, pictures, strict=True):
-        image_CHW[:] = _pixels(picture.path, grey=grey, size=(width, height), dataset=dataset)
+        image_CHW[:] = pixels(picture.path, grey=grey, size=(width, height), dataset=dataset)
     return Encoded(inputs=inputs_NCHW, notes=notes)
 
 
-def _look(path: Path, *, dataset: str) -> tuple[bool, tuple[int, int]]:
+def look(path: Path, *, dataset: str) -> tuple[bool, tuple[int, int]]:
     """Whether an image is grey, and its width and height as it is to be seen."""
-    with _opened(path, dataset=dataset) as image:
+    with opened(path, dataset=dataset) as image:
         if image.mode.startswith(_DEEP_MODES):
             raise DatasetError(
-                f"{_place(path)} has more than 8 bits a channel (mode {image.mode}). Expected 8 bits: convert it.",
+                f"{place_of(path)} has more than 8 bits a channel (mode {image.mode}). Expected 8 bits: convert it.",
                 dataset=dataset,
             )
         turned = image.getexif().get(_ORIENTATION) in _TURNED
         return image.mode in _GREY_MODES, image.size[::-1] if turned else image.size
 
 
-def _pixels(path: Path, *, grey: bool, size: tuple[int, int], dataset: str) -> NDArray[np.uint8]:
-    with _opened(path, dataset=dataset) as image:
+def pixels(path: Path, *, grey: bool, size: tuple[int, int], dataset: str) -> NDArray[np.uint8]:
+    """An image (channels, H, W), upright, resized by its short side and cropped where it is not of that size."""
+    with opened(path, dataset=dataset) as image:
         upright = ImageOps.exif_transpose(image).convert("L" if grey else "RGB")
         fitted = upright if upright.size == size else ImageOps.fit(upright, size, Image.Resampling.BILINEAR)
-        pixels = np.asarray(fitted, dtype=np.uint8)
-    return pixels[None] if grey else pixels.transpose(2, 0, 1)
+        values = np.asarray(fitted, dtype=np.uint8)
+    return values[None] if grey else values.transpose(2, 0, 1)
 
 
 @contextmanager
-def _opened(path: Path, *, dataset: str) -> Iterator[Image.Image]:
+def opened(path: Path, *, dataset: str) -> Iterator[Image.Image]:
+    """An open image; raises DatasetError, by its name, where it cannot be read."""
     try:
         with warnings.catch_warnings():
             # A file of a few bytes may claim gigabytes of pixels: a warning is reason enough to refuse it.
@@ -110,15 +112,15 @@ def _opened(path: Path, *, dataset: str) -> Iterator[Image.Image]:
                 yield image
     except (OSError, SyntaxError, ValueError, *_BOMBS) as error:
         raise DatasetError(
-            f"{_place(path)} cannot be read as an image ({error}). Mend the file, or remove it.",
+            f"{place_of(path)} cannot be read as an image ({error}). Mend the file, or remove it.",
             dataset=dataset,
         ) from error
 
 
 def _pictures(folder: Path, *, is_test: bool, dataset: str) -> Iterator[_Picture]:
     if not folder.is_dir():
-        raise DatasetError(f"{_place(folder)} lies among folders of classes. Expected folders only.", dataset=dataset)
-    for path in _entries(folder):
+        raise DatasetError(f"{place_of(folder)} lies among folders of classes. Expected folders only.", dataset=dataset)
+    for path in entries(folder):
         if path.suffix.lower() not in _ENDINGS or path.is_symlink() or not path.is_file():
             raise DatasetError(
                 f"{folder.name}/{path.name} is no image. Expected files of the kinds"
@@ -129,13 +131,15 @@ def _pictures(folder: Path, *, is_test: bool, dataset: str) -> Iterator[_Picture
         yield _Picture(path, folder.name, is_test)
 
 
-def _entries(folder: Path) -> list[Path]:
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted, without what systems leave there."""
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.name != "Thumbs.db")
 
 
 def _holds_folders(folder: Path) -> bool:
-    return any(entry.is_dir() for entry in _entries(folder))
+    return any(entry.is_dir() for entry in entries(folder))
 
 
-def _place(path: Path) -> str:
+def place_of(path: Path) -> str:
+    """A file and its folder, as messages name it."""
     return f"{path.parent.name}/{path.name}"

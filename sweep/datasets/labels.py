@@ -8,12 +8,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import DatasetError
-from ..imbalance import split
+from ..split import split
 
 MAX_CLASSES = 10_000
 """More than the sets of the long-tail literature have (iNaturalist 2018: 8142)."""
 _LONGEST_NAME = 200
-_TEST_SEED = 20210828
+TEST_SEED = 20210828
 """Fixed, so that everybody's test part of the same files is the same."""
 
 
@@ -54,7 +54,7 @@ def encode_labels(
 def set_aside(labels_N: NDArray[np.int64], *, classes: int, fraction: float) -> NDArray[np.bool_]:
     """Which samples are for testing: `fraction` of each class, at least one, by a seed that never changes."""
     counts = np.bincount(labels_N, minlength=classes).tolist()
-    test = split(labels_N, counts=counts, scheme="stratified_holdout", fraction=fraction, seed=_TEST_SEED)
+    test = split(labels_N, counts=counts, scheme="stratified_holdout", fraction=fraction, seed=TEST_SEED)
     is_test_N = np.zeros(len(labels_N), dtype=np.bool_)
     is_test_N[test.validation] = True
     return is_test_N

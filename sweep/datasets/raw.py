@@ -40,13 +40,33 @@ class Raw:
     source: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DenseRaw:
+    """Images with one label a pixel, read one by one so that a set may be larger than memory."""
+
+    shape: tuple[int, int, int]
+    """Of one image: (channels, H, W)."""
+    mask: Callable[[int], NDArray[np.uint8]]
+    """The labels (H, W) of an image by its position, class numbers or `dataset.IGNORED`."""
+    image: Callable[[int], NDArray[np.uint8]]
+    """An image (channels, H, W) by its position."""
+    images: int
+    is_test_N: NDArray[np.bool_] | None = None
+    """Which images are for testing; None: a part is to be set aside."""
+    test_fraction: float = 0.2
+    classes: tuple[str, ...]
+    source: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A data set that can be read: its name, the files that it hangs on, and its reader."""
+    """A data set that can be read: its name, what it hangs on, and its reader."""
 
     name: str
     files: tuple[Path, ...]
-    read: Callable[[], Raw]
+    read: Callable[[], Raw | DenseRaw]
+    variant: str = ""
+    """What it was made to order by, where it was."""
 
 
 def first_then_test(train: int, test: int) -> NDArray[np.bool_]:

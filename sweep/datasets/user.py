@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ..errors import DatasetError
 from .folder import folder_source
+from .masks import CLASSES, FOLDERS, masks_source
 from .npz import npz_source
 from .raw import Source
 from .recipe import RECIPE, read_recipe
@@ -23,6 +24,8 @@ def user_source(folder: Path) -> Source:
     stray = [entry.name for entry in found if entry.is_symlink() and not _stays_within(entry, folder)]
     if stray:
         raise DatasetError(f"{stray[0]} is a link out of its folder. Expected the files themselves.", dataset=name)
+    if {entry.name for entry in found if entry.name != CLASSES} == FOLDERS:
+        return masks_source(folder, recipe)
     if found and all(entry.is_dir() for entry in found):
         return folder_source(folder, found, recipe)
     endings = {entry.suffix.lower() for entry in found}
@@ -35,7 +38,7 @@ def user_source(folder: Path) -> Source:
     raise DatasetError(
         f"its folder holds {', '.join(names[:10]) or 'nothing'}{' and more' if len(names) > 10 else ''}."
         " Expected one .npz; or one table, .csv or .parquet; or tables called train and test; or one folder"
-        f" of images a class. Beside that only {RECIPE}.",
+        f" of images a class; or images and masks. Beside that only {RECIPE}.",
         dataset=name,
     )
 

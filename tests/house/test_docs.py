@@ -72,7 +72,7 @@ def test_bodies_in_the_docs_are_sweeps() -> None:
     bodies = re.findall(r"^\s*'(\{\"dataset\".*\})'", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert bodies
     for body in [*bodies, (ROOT / "examples/digits.json").read_text(), json.dumps(DEMO_SWEEP)]:
-        assert parse_sweep(body).dataset == "digits"
+        assert parse_sweep(body).dataset.name == "digits"
 
 
 def test_commands_in_the_readme_exist() -> None:

@@ -15,19 +15,22 @@ def named(api: httpx.Client, kind: str) -> dict[str, Answer]:
 
 def test_built_in_data_sets_show_their_facts(api: httpx.Client) -> None:
     datasets = named(api, "datasets")
-    assert list(datasets)[:6] == ["toy2d", "digits", "fashion_mnist", "mnist", "cifar10", "cifar100"]
+    built_in = ["toy2d", "digits", "fashion_mnist", "mnist", "cifar10", "cifar100", "shapes"]
+    assert list(datasets)[:7] == built_in
+    assert all(datasets[name]["built_in"] for name in built_in)
     assert datasets["digits"]["built_in"] is True
     digits = datasets["digits"]["info"]
     assert (digits["kind"], digits["shape"], digits["classes"]) == ("vector", [64], list("0123456789"))
     assert sum(digits["pool_counts"]) + sum(digits["test_counts"]) == 1797
     toy2d = datasets["toy2d"]["info"]
     assert (toy2d["shape"], toy2d["pool_counts"], toy2d["test_counts"]) == ([2], [2000] * 3, [1000] * 3)
+    assert datasets["shapes"]["info"]["kind"] == "dense"
     assert "pool_counts" in (datasets["cifar100"]["info"] or {}) or "are not there" in datasets["cifar100"]["problem"]
 
 
 def test_the_users_own_data_sets_show_what_was_read_or_what_is_wrong(api: httpx.Client) -> None:
     datasets = named(api, "datasets")
-    assert list(datasets)[6:] == ["broken", "cities", "stripes"]
+    assert list(datasets)[7:] == ["broken", "cities", "stripes"]
     assert not any(datasets[name]["built_in"] for name in ("broken", "cities", "stripes"))
     cities = datasets["cities"]["info"]
     assert cities["classes"] == ["Basel", "Bern", "Genève", "La Chaux-de-Fonds", "Lugano/TI", "St. Gallen", "Zürich"]
@@ -37,6 +40,16 @@ def test_the_users_own_data_sets_show_what_was_read_or_what_is_wrong(api: httpx.
     assert datasets["stripes"]["info"]["shape"] == [1, 9, 12]
     assert datasets["broken"]["info"] is None
     assert datasets["broken"]["problem"].startswith("its folder holds notes.txt. Expected one .npz;")
+
+
+def test_a_data_set_that_is_made_to_order_shows_its_options_with_their_bounds(api: httpx.Client) -> None:
+    datasets = named(api, "datasets")
+    options = {option["name"]: option for option in datasets["shapes"]["options"]}
+    assert list(options) == ["size", "images", "classes", "noise"]
+    size = options["size"]
+    assert (size["default"], size["low"], size["high"], size["kind"]) == (48, 16, 512, "integer")
+    assert all(option["description"] for option in options.values())
+    assert datasets["digits"]["options"] == []
 
 
 def test_losses_show_parameters_with_bounds_and_sources(api: httpx.Client) -> None:
@@ -74,8 +87,12 @@ def test_models_show_which_inputs_they_take(api: httpx.Client) -> None:
         "small_cnn": ["image"],
         "resnet32": ["image"],
         "resnet18": ["image"],
+        "unet": ["dense"],
     }
     assert all(model["description"] for model in models.values())
+    width, depth = models["unet"]["parameters"]
+    assert (width["name"], width["default"], width["low"], width["high"]) == ("width", 16, 2, 128)
+    assert (depth["name"], depth["default"], depth["low"], depth["high"]) == ("depth", 2, 1, 5)
 
 
 def test_the_api_describes_itself(api: httpx.Client) -> None:
@@ -88,5 +105,6 @@ def test_the_api_describes_itself(api: httpx.Client) -> None:
         "POST /v1/sweeps", "GET /v1/sweeps", "GET /v1/sweeps/{sweep_id}", "POST /v1/sweeps/{sweep_id}/cancel",
         "GET /v1/sweeps/{sweep_id}/results", "GET /v1/sweeps/{sweep_id}/trials",
         "GET /v1/sweeps/{sweep_id}/trials/{number}", "GET /v1/sweeps/{sweep_id}/trials/{number}/importance",
+        "GET /v1/sweeps/{sweep_id}/pictures/predictions",
         "GET /v1/datasets", "GET /v1/losses", "GET /v1/models", "GET /healthz", "GET /readyz",
     }  # fmt: skip

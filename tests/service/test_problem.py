@@ -46,7 +46,11 @@ def test_an_error_of_ours_has_its_status_title_and_message(error: EvenhandError,
     ("error", "field", "expected"),
     [
         (ImbalanceError("Too few.", expected="more", field="imbalance.n_max"), "imbalance.n_max", "more"),
-        (UnknownDataset("x", ["toy2d", "digits"]), "dataset", "one of toy2d, digits"),
+        (
+            UnknownDataset("x", ["toy2d", "digits"]),
+            "dataset",
+            "one of toy2d, digits; or a folder of that name with your files under datasets/ in the data folder",
+        ),
         (DatasetError("no rows.", dataset="x"), "dataset", "files that can be read; GET /v1/datasets tells more"),
     ],
 )

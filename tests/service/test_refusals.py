@@ -25,8 +25,13 @@ UNKNOWN = [
     ({"baselines": ["focal", "dice"]}, "baselines[1]", "no loss is called 'dice'", "one of adaptive"),
     ({"sampler": "bayes"}, "sampler", "'tpe', 'random', 'grid', 'qmc', 'cmaes' or 'gp'", "one of 'tpe'"),
     ({"pruner": "asha"}, "pruner", "'none', 'median' or 'hyperband'", "one of 'none'"),
-    ({"model": "vgg"}, "model", "'auto', 'linear', 'mlp'", "one of 'auto'"),
-    ({"objective": "accuracy"}, "objective", "'balanced_accuracy', 'worst_recall'", "one of 'balanced_accuracy'"),
+    ({"model": "vgg"}, "model", "no model is called 'vgg'", "one of auto, linear, mlp"),
+    (
+        {"objective": "accuracy"},
+        "objective",
+        "no objective is called 'accuracy'",
+        "one of balanced_accuracy, worst_recall",
+    ),
     ({"imbalance": {"profile": "long", "ratios": [1]}}, "imbalance.profile", "'exponential', 'step'", "one of"),
     ({"search": {"depth": [1, 2]}}, "search.depth", "none of adaptive takes a parameter 'depth'", "lr, weight_decay"),
 ]
@@ -66,12 +71,12 @@ DATA = [
     ),
     (
         {"imbalance": {**EXPONENTIAL, "n_max": 200}},
-        "imbalance.n_max", "Class 0 needs 200 samples and has 108", "ask for fewer samples",
+        "imbalance.n_max", "Class '0' needs 200 samples and has 108", "ask for fewer samples",
     ),
     ({"validation": {"per_class": 131}}, "validation.per_class", "131 validation samples", "at most 130"),
-    ({"dataset": "digitz"}, "dataset", "No data set is called 'digitz'", "one of toy2d, digits"),
-    ({"dataset": "../digits"}, "dataset", "No data set is called '../digits'", "one of toy2d, digits"),
-    ({"dataset": "/digits"}, "dataset", "No data set is called '/digits'", "one of toy2d, digits"),
+    ({"dataset": "digitz"}, "dataset", "data set is called 'digitz'", "one of toy2d, digits"),
+    ({"dataset": "../digits"}, "dataset", "data set is called '../digits'", "one of toy2d, digits"),
+    ({"dataset": "/digits"}, "dataset", "data set is called '/digits'", "one of toy2d, digits"),
     ({"dataset": "http://localhost/x.csv"}, "dataset", "called 'http://localhost/x.csv'", "one of toy2d, digits"),
     ({"dataset": "broken"}, "dataset", "its folder holds notes.txt", "files that can be read"),
     ({"model": "resnet32"}, "model", "resnet32 takes no vectors, which digits has", "auto or one of linear, mlp"),
@@ -82,7 +87,7 @@ DATA = [
     ),
 ]  # fmt: skip
 TYPES = [
-    ({"dataset": 7}, "dataset", "valid string", "a string"),
+    ({"dataset": 7}, "dataset", "7 is no name", "a name, or an object"),
     ({"trials": "8"}, "trials", "valid integer", "a whole number"),
     ({"trials": 2.5}, "trials", "valid integer", "a whole number"),
     ({"trials": True}, "trials", "valid integer", "a whole number"),

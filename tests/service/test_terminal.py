@@ -41,7 +41,7 @@ def results(**changes: Any) -> Answer:
         "best": trials[2],
         "trials": trials,
         "baselines": [contender("focal", 3, 0.75, gamma=2.0)],
-        "indistinguishable": {"alphas": [0.0123, 0.1], "low": 0.0123, "high": 0.1},
+        "indistinguishable": {"trials": [0, 2], "alphas": [0.0123, 0.1], "low": 0.0123, "high": 0.1},
         "gains": [gain("adaptive and focal cannot be told apart (-1.0 to +2.0 points).", -0.01)],
     }
     return {
@@ -67,16 +67,27 @@ def test_the_best_alpha_is_named_with_those_that_cannot_be_told_from_it() -> Non
         "alpha=0.0123 scored highest on validation, but cannot be told from 0.1."
         in text(results_view(results()))
     )  # fmt: skip
-    alone = results(indistinguishable={"alphas": [0.0123], "low": 0.0123, "high": 0.0123})
+    alone = results(indistinguishable={"trials": [2], "alphas": [0.0123], "low": 0.0123, "high": 0.0123})
     assert "and the others can be told from it." in text(results_view(alone))
-    many = [0.0123, *(n / 100 for n in range(2, 14))]
-    crowd = text(results_view(results(indistinguishable={"alphas": many, "low": 0.0123, "high": 0.13})))
+    trials = [contender("adaptive", n, 0.8, alpha=n / 100) for n in range(1, 14)]
+    equals = {"trials": list(range(1, 14)), "alphas": [n / 100 for n in range(1, 14)], "low": 0.01, "high": 0.13}
+    crowd = text(results_view(results(trials=trials, best=trials[0], indistinguishable=equals)))
     assert "cannot be told from 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09 and 4 more." in crowd
+
+
+def test_where_more_than_alpha_is_searched_a_point_is_named_by_its_trial() -> None:
+    trials = [contender("adaptive", n, 0.8, alpha=0.1, lr=0.1 * (n + 1)) for n in range(3)]
+    equals = {"trials": [0, 1], "alphas": [0.1], "low": 0.1, "high": 0.1}
+    shown = text(results_view(results(trials=trials, best=trials[1], indistinguishable=equals)))
+    assert "#1 scored highest on validation, but cannot be told from #0." in shown
+    equals = {**equals, "trials": [1]}
+    alone = text(results_view(results(trials=trials, best=trials[1], indistinguishable=equals)))
+    assert "#1 scored highest on validation, and the others can be told from it." in alone
 
 
 def test_a_lone_point_is_not_said_to_be_better_than_others() -> None:
     lone = contender("adaptive", 0, 0.8, half=None, alpha=0.1)
-    equals = {"alphas": [0.1], "low": 0.1, "high": 0.1}
+    equals = {"trials": [0], "alphas": [0.1], "low": 0.1, "high": 0.1}
     shown = text(results_view(results(best=lone, trials=[lone], indistinguishable=equals, gains=[])))
     assert "scored highest" not in shown
     assert "80.0" in shown

@@ -15,6 +15,7 @@ from sweep.results import results
 from sweep.slots import Slot
 from sweep.store import Sweep
 
+PACE = [(1.0, 0.1), (0.5, 0.04), (0.25, 0.01)]
 CLASSES = ["Zürich", "Genève", "Ελλάδα/1 %"]
 PLAIN = ["cat", "dog", "fox"]
 
@@ -49,11 +50,13 @@ def curves(replicates: int, steps: int, classes: int) -> ClassCurves:
 
 
 def test_the_classes_picture_names_every_class_with_its_samples_from_head_to_tail(drawn: list[Figure]) -> None:
-    png = importance_figure(curves(2, 9, 3), curves(2, 3, 3), title="digits: a run", classes=PLAIN, counts=[5, 50, 20])
+    png = importance_figure(
+        curves(2, 9, 3), curves(2, 3, 3), PACE, title="digits: a run", classes=PLAIN, counts=[5, 50, 20]
+    )
     (figure,) = drawn
     assert legend(figure) == ["dog (50)", "fox (20)", "cat (5)"]
-    assert [axes.get_xlabel() for axes in figure.axes] == ["step", "epoch"]
-    assert [axes.get_ylabel() for axes in figure.axes] == [
+    assert [axes.get_xlabel() for axes in figure.axes[:2]] == ["step", "epoch"]
+    assert [axes.get_ylabel() for axes in figure.axes[:2]] == [
         "importance (mean, range of 2 replicates)", "validation recall (mean, range of 2 replicates)",
     ]  # fmt: skip
     assert figure.get_suptitle() == "digits: a run"
@@ -63,19 +66,40 @@ def test_the_classes_picture_names_every_class_with_its_samples_from_head_to_tai
     assert len(np.unique(pixels(png).reshape(-1, 3), axis=0)) > 10
 
 
+def test_the_classes_picture_shows_what_the_importance_does_to_the_step(drawn: list[Figure]) -> None:
+    importance_figure(curves(1, 9, 3), curves(1, 3, 3), PACE, title="t", classes=PLAIN, counts=[3, 2, 1])
+    weight, rate = drawn[0].axes[2:]
+    assert (weight.get_xlabel(), weight.get_ylabel()) == ("epoch", "mean weight of a sample")
+    assert rate.get_ylabel() == "learning rate × mean weight"
+    for axes, which in ((weight, 0), (rate, 1)):
+        (line,) = axes.get_lines()
+        assert np.asarray(line.get_xdata()).tolist() == [1, 2, 3]
+        assert np.asarray(line.get_ydata()).tolist() == [point[which] for point in PACE]
+
+
 def test_without_importance_there_is_one_panel(drawn: list[Figure]) -> None:
-    one = pixels(importance_figure(None, curves(1, 3, 3), title="t", classes=PLAIN, counts=[3, 2, 1]))
-    two = pixels(importance_figure(curves(1, 9, 3), curves(1, 3, 3), title="t", classes=PLAIN, counts=[3, 2, 1]))
-    assert [len(figure.axes) for figure in drawn] == [1, 2]
+    one = pixels(importance_figure(None, curves(1, 3, 3), PACE, title="t", classes=PLAIN, counts=[3, 2, 1]))
+    two = pixels(importance_figure(curves(1, 9, 3), curves(1, 3, 3), PACE, title="t", classes=PLAIN, counts=[3, 2, 1]))
+    assert [len(figure.axes) for figure in drawn] == [1, 4]  # recall; and importance, mean weight and learning rate
     assert one.shape[1] < two.shape[1]
 
 
 def test_more_classes_than_a_legend_can_name_have_curves_all_the_same(drawn: list[Figure]) -> None:
-    names = [str(n) for n in range(60)]
-    importance_figure(curves(1, 4, 60), curves(1, 3, 60), title="t", classes=names, counts=list(range(60, 0, -1)))
+    names = [str(n) for n in range(21)]
+    importance_figure(curves(1, 4, 21), curves(1, 3, 21), PACE, title="t", classes=names, counts=[*range(21, 0, -1)])
     (figure,) = drawn
     assert legend(figure) == []
-    assert [len(axes.get_lines()) for axes in figure.axes] == [60, 60]
+    assert [len(axes.get_lines()) for axes in figure.axes[:2]] == [21, 21]
+
+
+def test_more_classes_than_anybody_could_tell_apart_are_drawn_as_quantiles(drawn: list[Figure]) -> None:
+    names = [str(n) for n in range(51)]
+    recall = ClassCurves(np.array([1.0, 2.0]), np.stack([np.arange(51.0), np.arange(51.0)[::-1] / 2])[None])
+    importance_figure(curves(1, 4, 51), recall, PACE, title="t", classes=names, counts=[*range(51, 0, -1)])
+    (figure,) = drawn
+    assert legend(figure) == ["largest", "90 %", "median", "10 %", "least"]
+    lines = [np.asarray(line.get_ydata()).tolist() for line in figure.axes[1].get_lines()]
+    assert lines == pytest.approx(np.array([[50, 25], [45, 22.5], [25, 12.5], [5, 2.5], [0, 0]]))
 
 
 def test_the_boundary_picture_shows_regions_and_points(drawn: list[Figure]) -> None:
@@ -111,5 +135,5 @@ def test_the_results_picture_has_a_column_a_scenario_with_or_without_results(
 
 
 def test_names_with_accents_and_signs_are_drawn(drawn: list[Figure]) -> None:
-    importance_figure(None, curves(1, 3, 3), title="Städte", classes=CLASSES, counts=[3, 2, 1])
+    importance_figure(None, curves(1, 3, 3), PACE, title="Städte", classes=CLASSES, counts=[3, 2, 1])
     assert legend(drawn[0]) == ["Zürich (3)", "Genève (2)", "Ελλάδα/1 % (1)"]

@@ -1,26 +1,19 @@
-"""Class counts against published tables, and what a split promises."""
+"""Class counts against published tables, and pixels made to them."""
 
-import hashlib
-import struct
-
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep.errors import ImbalanceError
 from sweep.imbalance import (
-    Scheme,
+    Profile,
     class_counts,
     class_order,
-    default_validation_size,
     exponential,
-    index_hash,
     linear,
     measured_ratio,
-    split,
+    pixel_counts,
     step,
-    stratified_sizes,
 )
 
 EXPONENTIAL = {
@@ -34,7 +27,6 @@ EXPONENTIAL = {
     (6000, 100): [6000, 3596, 2156, 1292, 774, 464, 278, 166, 100, 60],
     (6000, 200): [6000, 3330, 1848, 1025, 569, 316, 175, 97, 54, 30],
 }
-SCHEMES: tuple[Scheme, ...] = ("balanced_holdout", "stratified_holdout")
 
 
 @pytest.mark.parametrize(("head", "ratio"), EXPONENTIAL)
@@ -107,10 +99,10 @@ def test_a_larger_head_is_allowed_while_every_class_has_what_its_place_asks_for(
 
 
 def test_a_class_without_samples_is_refused_with_the_largest_ratio_that_works() -> None:
-    with pytest.raises(ImbalanceError, match=r"ratio 50 .* 49 samples .* ratio of at most 48") as caught:
+    with pytest.raises(ImbalanceError, match=r"ratio 50 .* 49 samples .* ratio of at most 49") as caught:
         class_counts("step", pool=[49, 60], order=(0, 1), ratio=50)
     assert caught.value.problem.field == "imbalance.ratios"
-    assert min(class_counts("step", pool=[49, 60], order=(0, 1), ratio=48)) == 1
+    assert min(class_counts("step", pool=[49, 60], order=(0, 1), ratio=49)) == 1
 
 
 @pytest.mark.parametrize("ratio", [None, 0.5, float("nan"), float("inf")])
@@ -146,80 +138,23 @@ def test_class_orders() -> None:
     assert shuffled == class_order("shuffled", classes=50, seed=1) != class_order("shuffled", classes=50, seed=2)
 
 
-@pytest.mark.parametrize(("smallest", "size"), [(2, 1), (4, 1), (9, 1), (10, 2), (2499, 499), (2500, 500), (6000, 500)])
-def test_default_validation_is_a_fifth_of_the_smallest_class_within_bounds(smallest: int, size: int) -> None:
-    assert default_validation_size([smallest + 50, smallest]) == size
+@pytest.mark.parametrize("ratio", [1, 10, 30, 100, 250])
+def test_pixels_fall_as_the_profile_says_and_fill_the_images(ratio: float) -> None:
+    counts = pixel_counts("exponential", pixels=921_600, classes=4, ratio=ratio)
+    assert sum(counts) == 921_600
+    assert counts[0] / counts[3] == pytest.approx(ratio, rel=0.002)
+    assert counts[0] / counts[1] == pytest.approx(ratio ** (1 / 3), rel=0.002)
 
 
-def test_stratified_sizes_keep_one_sample_on_either_side() -> None:
-    assert stratified_sizes([2, 4, 10, 100], fraction=0.2) == (1, 1, 2, 20)
-    with pytest.raises(ImbalanceError, match=r"Class 1 has 1 of the 2 samples"):
-        stratified_sizes([10, 1], fraction=0.2)
-
-
-def labels(pool: list[int], seed: int = 0) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return np.random.default_rng(seed).permutation(np.repeat(np.arange(len(pool)), pool))
-
-
-@given(
-    pool=st.lists(st.integers(12, 60), min_size=2, max_size=6),
-    ratios=st.tuples(st.floats(1, 5), st.floats(1, 5)),
-    scheme=st.sampled_from(SCHEMES),
-    seed=st.integers(0, 2**31),
+@pytest.mark.parametrize(
+    ("profile", "ratio", "field", "message"),
+    [
+        ("natural", 10, "imbalance.profile", "no counts to make pixels by"),
+        ("counts", 10, "imbalance.profile", "no counts to make pixels by"),
+        ("exponential", 1000, "imbalance.ratios", "smallest class would have 4 of 5120 pixels"),
+    ],
 )
-def test_a_split_is_exact_disjoint_sorted_and_nested(
-    pool: list[int], ratios: tuple[float, float], scheme: Scheme, seed: int
-) -> None:
-    label_N = labels(pool)
-    parts = []
-    for ratio in sorted(ratios):
-        counts = exponential(10, classes=len(pool), ratio=ratio)
-        part = split(label_N, counts=counts, scheme=scheme, per_class=2, seed=seed)
-        held = (2,) * len(pool) if scheme == "balanced_holdout" else stratified_sizes(counts, fraction=0.2)
-        trained = counts if scheme == "balanced_holdout" else tuple(np.subtract(counts, held).tolist())
-        assert tuple(np.bincount(label_N[part.train]).tolist()) == trained
-        assert tuple(np.bincount(label_N[part.validation]).tolist()) == held
-        for index in (part.train, part.validation):
-            assert index.dtype == np.int64
-            assert (np.diff(index) > 0).all()
-        parts.append(part)
-    low, high = parts
-    assert set(high.train) <= set(low.train)
-    assert set(high.validation) <= set(low.validation)
-    assert not set(low.train) & (set(low.validation) | set(high.validation))
-
-
-def test_validation_of_a_balanced_holdout_is_the_same_at_every_ratio() -> None:
-    label_N = labels([50, 60, 70])
-    parts = [split(label_N, counts=(40, n, 2), per_class=10, seed=5) for n in (40, 3)]
-    assert (parts[0].validation == parts[1].validation).all()
-    assert len(parts[0].validation) == 30
-
-
-def test_default_validation_of_a_split_is_the_default_size() -> None:
-    assert len(split(labels([50, 60]), counts=(4, 4), seed=0).validation) == 20
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_split_depends_on_its_seed_alone(scheme: Scheme) -> None:
-    label_N = labels([200, 200])
-    one, again, other = (split(label_N, counts=(100, 10), scheme=scheme, seed=seed) for seed in (1, 1, 2))
-    assert index_hash(one.train) == index_hash(again.train) != index_hash(other.train)
-    assert index_hash(one.validation) == index_hash(again.validation) != index_hash(other.validation)
-
-
-def test_a_split_of_all_there_is_uses_every_sample_once() -> None:
-    label_N = labels([30, 12])
-    part = split(label_N, counts=(25, 7), per_class=5, seed=3)
-    assert sorted([*part.train, *part.validation]) == list(range(42))
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_split_that_needs_more_samples_than_there_are_is_refused(scheme: Scheme) -> None:
-    with pytest.raises(ImbalanceError, match=r"Class 1 needs \d+ samples and has 12"):
-        split(labels([30, 12]), counts=(5, 13), scheme=scheme, per_class=1, seed=0)
-
-
-def test_index_hash_is_sha256_over_little_endian_int64() -> None:
-    expected = hashlib.sha256(struct.pack("<3q", 1, 5, 258)).hexdigest()[:16]
-    assert index_hash(np.array([1, 5, 258])) == expected
+def test_pixels_that_cannot_be_made_are_refused(profile: Profile, ratio: float, field: str, message: str) -> None:
+    with pytest.raises(ImbalanceError, match=message) as refused:
+        pixel_counts(profile, pixels=5120, classes=4, ratio=ratio)
+    assert refused.value.problem.field == field

@@ -57,7 +57,7 @@ def test_a_class_of_any_name_is_named_in_the_picture(classes: list[str], monkeyp
     save = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda figure, *a, **k: (figures.append(figure), save(figure, *a, **k))[1])
     curves = ClassCurves(np.arange(3.0), np.ones((1, 3, 2)))
-    importance_figure(None, curves, title="t", classes=classes, counts=[2, 1])
+    importance_figure(None, curves, [(1.0, 0.1)], title="t", classes=classes, counts=[2, 1])
     texts = [text.get_text() for legend in figures[0].legends for text in legend.get_texts()]
     assert [text.replace(r"\$", "$").strip() for text in texts] == [f"{classes[0]} (2)", f"{classes[1]} (1)"]
 

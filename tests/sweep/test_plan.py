@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from sweep.choices import LossChoice
 from sweep.plan import fixed_params, replicate_seeds, studies, total_trials
 from sweep.resolve import ResolvedSweep
-from sweep.spec import LossChoice
 
 Resolve = Callable[..., ResolvedSweep]
 

@@ -1,10 +1,13 @@
 """A sweep made runnable: the defaults that the data set gives, and what the data set cannot carry."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from sweep.choices import ModelChoice
 from sweep.datasets import DatasetInfo
 from sweep.errors import FieldProblem, InvalidSweep
 from sweep.problems import parse_sweep
@@ -27,7 +30,7 @@ def exponential(*ratios: float, **fields: object) -> dict[str, object]:
 
 def test_the_smallest_body_gets_every_default(resolved: Resolve) -> None:
     spec = resolved().spec
-    assert (spec.name, spec.model, spec.sampler, spec.trials) == ("digits exponential", "mlp", "tpe", 8)
+    assert (spec.name, spec.model.name, spec.sampler, spec.trials) == ("digits exponential", "mlp", "tpe", 8)
     assert spec.alpha == Range(low=0.001, high=1.0, log=True)
     assert spec.validation.per_class == 26  # a fifth of the smallest class, which has 131
     training = spec.training
@@ -42,21 +45,48 @@ def test_sgd_has_its_own_learning_rate_and_decay(resolved: Resolve) -> None:
 
 def test_what_is_asked_stands(resolved: Resolve) -> None:
     spec = resolved(
-        name="mine", model="linear", trials=3, training={"lr": 0.5, "batch_size": 7, "augment": True},
+        name="mine", model="linear", trials=3, training={"lr": 0.5, "batch_size": 7, "augment": False},
         validation={"per_class": 11},
     ).spec  # fmt: skip
-    assert (spec.name, spec.model, spec.trials, spec.validation.per_class) == ("mine", "linear", 3, 11)
-    assert (spec.training.lr, spec.training.batch_size, spec.training.augment) == (0.5, 7, True)
+    assert (spec.name, spec.model.name, spec.trials, spec.validation.per_class) == ("mine", "linear", 3, 11)
+    assert (spec.training.lr, spec.training.batch_size, spec.training.augment) == (0.5, 7, False)
 
 
 def test_a_large_pool_of_colour_images_trains_otherwise(digits: DatasetInfo) -> None:
     photos = replace(digits, kind="image", shape=(3, 32, 32), pool_counts=(5000,) * 10)
     body = b'{"dataset": "digits", "imbalance": {"profile": "exponential", "ratios": [1]}}'
     spec = resolve(parse_sweep(body), photos).spec
-    assert (spec.model, spec.training.batch_size, spec.training.augment) == ("small_cnn", 128, True)
+    assert (spec.model.name, spec.training.batch_size, spec.training.augment) == ("small_cnn", 128, True)
     assert spec.validation.per_class == 500
     large = replace(photos, shape=(3, 96, 96))
-    assert resolve(parse_sweep(body), large).spec.model == "resnet18"
+    assert resolve(parse_sweep(body), large).spec.model.name == "resnet18"
+
+
+@pytest.mark.parametrize(("shape", "model"), [((1, 7, 28), "mlp"), ((3, 8, 8), "small_cnn"), ((1, 65, 9), "resnet18")])
+def test_images_too_small_for_convolutions_get_hidden_layers(
+    shape: tuple[int, ...], model: str, digits: DatasetInfo
+) -> None:
+    body = {"dataset": "digits", "imbalance": exponential(1)}
+    thumbs = replace(digits, kind="image", shape=shape)
+    assert resolve(parse_sweep(json.dumps(body)), thumbs).spec.model == ModelChoice(name=model)
+    for asked in ("small_cnn", "resnet32", "resnet18"):
+        sweep = parse_sweep(json.dumps({**body, "model": asked}))
+        if model != "mlp":
+            assert resolve(sweep, thumbs).spec.model.name == asked
+            continue
+        with pytest.raises(InvalidSweep, match=rf"model: {asked} takes images of 8 pixels a side .* linear, mlp"):
+            resolve(sweep, thumbs)
+
+
+def test_a_recall_of_one_class_may_be_the_objective(resolved: Resolve) -> None:
+    assert resolved(objective="recall/9").spec.objective == "recall/9"
+
+
+def test_momentum_is_searched_with_sgd(resolved: Resolve) -> None:
+    training = {"optimizer": "sgd"}
+    assert resolved(search={"momentum": [0.5, 0.9]}, training=training).spec.search == {"momentum": [0.5, 0.9]}
+    flat = {**training, "nesterov": False}
+    assert resolved(search={"momentum": [0, 0.9]}, training=flat).spec.search == {"momentum": [0, 0.9]}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +141,7 @@ def test_natural_and_named_counts_have_the_ratio_that_they_have(resolved: Resolv
         ),
         (
             {"imbalance": exponential(10, n_max=1000)}, "imbalance.n_max",
-            "Class 0 needs 1000 samples and has 108 (9 classes lack samples).", "no class to need more than it has",
+            "Class '0' needs 1000 samples and has 108 (9 classes lack samples).", "no class to need more than it has",
         ),
         (
             {"imbalance": {"profile": "counts", "counts": {"0": 3}}}, "imbalance.counts",
@@ -123,7 +153,7 @@ def test_natural_and_named_counts_have_the_ratio_that_they_have(resolved: Resolv
         ),
         (
             {"validation": {"scheme": "stratified_holdout"}, "imbalance": exponential(100)}, "validation.scheme",
-            "Class 9 has 1 of the 2 samples that it needs.", "at least 2 samples in every class",
+            "Class '9' has 1 of the 2 samples that it needs.", "at least 2 samples in every class",
         ),
         ({"model": "resnet32"}, "model", "resnet32 takes no vectors", "auto or one of linear, mlp"),
         ({"class_order": ["0", "1"]}, "class_order", "the order does not name each class once.", "an order of 0, 1"),
@@ -143,6 +173,33 @@ def test_natural_and_named_counts_have_the_ratio_that_they_have(resolved: Resolv
             "a grid does not know how many points this range has.", '"steps" in the range',
         ),
         (
+            {"search": {"momentum": [0.5, 0.9]}}, "search.momentum",
+            "adamw has no momentum.", 'momentum with "optimizer": "sgd" only',
+        ),
+        (
+            {"search": {"momentum": {"low": 0, "high": 0.9}}, "training": {"optimizer": "sgd"}}, "search.momentum",
+            "Nesterov needs momentum, got momentum 0.", "values above 0, or nesterov false",
+        ),
+        (
+            {"search": {"momentum": [0.9, 0]}, "training": {"optimizer": "sgd"}}, "search.momentum",
+            "Nesterov needs momentum, got momentum 0.", "values above 0, or nesterov false",
+        ),
+        (
+            {"alpha": 0.1, "search": {"batch_size": {"low": 2, "high": 4, "steps": 5}}, "sampler": "grid"},
+            "search.batch_size", "a grid of 5 steps repeats whole numbers.", "at most 3 steps, or a list of values",
+        ),
+        (
+            {"validation": {"scheme": "stratified_holdout", "per_class": 300}}, "validation",
+            "a stratified holdout takes a fraction of every class.", "fraction, or a balanced holdout",
+        ),
+        (
+            {"training": {"augment": True}}, "training.augment",
+            "digits has vectors, which are not augmented.", "augment with images only",
+        ),
+        ({"objective": "mean_iou"}, "objective", "digits has no labels by pixel, which mean_iou is about.", "another"),
+        ({"objective": "iou/3"}, "objective", "digits has no labels by pixel, which iou is about.", "another"),
+        ({"objective": "recall/ten"}, "objective", "no class is called 'ten'.", "one of 0, 1, 2"),
+        (
             {"trials": 10_000, "imbalance": exponential(*range(1, 31))}, "trials",
             "the sweep would have 300000 trials.", "at most",
         ),
@@ -157,11 +214,11 @@ def test_what_the_data_or_the_budget_cannot_carry_is_refused_with_the_numbers(
     assert found.expected.startswith(expected)
 
 
-def test_validation_per_class_means_nothing_to_a_stratified_holdout(resolved: Resolve, digits: DatasetInfo) -> None:
-    (scenario,) = resolved(
-        imbalance={"profile": "natural"}, validation={"scheme": "stratified_holdout", "per_class": 300}
-    ).scenarios
-    assert scenario.counts == digits.pool_counts
+def test_a_stratified_holdout_takes_its_fraction_of_every_class(resolved: Resolve, digits: DatasetInfo) -> None:
+    (scenario,) = resolved(imbalance={"profile": "natural"}, validation={"scheme": "stratified_holdout"}).scenarios
+    assert scenario.drawn == digits.pool_counts
+    held = [max(1, int(0.2 * count)) for count in digits.pool_counts]
+    assert scenario.counts == tuple(np.subtract(digits.pool_counts, held))
 
 
 def test_lists_make_a_grid_whose_size_is_the_number_of_trials(resolved: Resolve) -> None:

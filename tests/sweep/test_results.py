@@ -1,12 +1,15 @@
 """What a sweep says, on scores worked by hand: the best, its equals, the gain over each baseline, in honest words."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
 from sweep.results import Results, results
 from sweep.slots import Slot
 from sweep.store import Sweep
+
+from .conftest import attempt
 
 Submit = Callable[..., Sweep]
 Told = Callable[..., list[Slot]]
@@ -144,3 +147,11 @@ def test_the_notes_of_one_replicate_speak_of_no_interval(said: Callable[..., Res
     notes = said({}, replicates=1).notes
     assert notes[0] == "One replicate has no interval, so nothing can be told apart. Ask for 3 replicates or more."
     assert not any("Student" in note or "sign-flip" in note for note in notes)
+
+
+def test_trials_that_failed_are_told_with_the_first_reason(submit: Submit, told: Told) -> None:
+    sweep = submit(alpha=[0.1, 0.2], imbalance={"profile": "exponential", "ratios": [10]})
+    done, other = told(sweep, {0: [0.5, 0.6, 0.7]}, alphas=[0.1, 0.2])
+    failed = replace(other, attempts=(attempt("failed", reason="The training loss became nan."),))
+    found = results(sweep, [done, failed]).notes[0]
+    assert found == "1 of 2 trials of adaptive at exponential×10 failed, the first: The training loss became nan."

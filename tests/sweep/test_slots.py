@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from sweep.choices import LossChoice
 from sweep.plan import StudyPlan
 from sweep.slots import Attempt, Slot, SlotState, has_ended, progress
-from sweep.spec import LossChoice
 
 from .conftest import attempt
 

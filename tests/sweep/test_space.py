@@ -16,12 +16,26 @@ from sweep.space import Range, Space, grid_points, grid_size, grid_values, is_se
     ],
 )
 def test_a_grid_takes_these_values(value: float | list[float] | Range, points: list[float]) -> None:
-    assert grid_values(value) == pytest.approx(points, rel=1e-12)
+    assert grid_values("lr", value) == pytest.approx(points, rel=1e-12)
 
 
 def test_the_ends_of_a_range_are_in_its_grid_to_the_last_bit() -> None:
-    values = grid_values(Range(low=0.003, high=0.7, log=True, steps=7))
+    values = grid_values("alpha", Range(low=0.003, high=0.7, log=True, steps=7))
     assert (values[0], values[-1]) == (0.003, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("value", "points"),
+    [
+        (Range(low=16, high=64, steps=4), [16, 32, 48, 64]),
+        (Range(low=2, high=20, log=True, steps=4), [2, 4, 9, 20]),  # 4.3 and 9.3
+        (Range(low=2, high=3, steps=3), [2, 2, 3]),  # which `resolve` refuses
+    ],
+)
+def test_a_grid_of_whole_numbers_is_rounded(value: Range, points: list[int]) -> None:
+    found = grid_values("batch_size", value)
+    assert found == points
+    assert {type(point) for point in found} == {int}
 
 
 def test_a_grid_has_every_combination_the_last_parameter_running_fastest() -> None:

@@ -86,7 +86,7 @@ def test_a_profile_takes_its_own_fields_alone(imbalance: object, said: str) -> N
     [
         ({"loss": "adaptiv"}, "loss", "no loss is called 'adaptiv'."),
         ({"loss": {"name": "adaptive", "alpha": 0.1}}, "loss", "alpha stands inside the loss."),
-        ({"loss": {"name": "focal", "gamma": 11}}, "loss", "gamma 11.0 is out of bounds."),
+        ({"loss": {"name": "focal", "gamma": 11}}, "loss", "gamma 11 is out of bounds."),
         ({"loss": {"name": "weighted", "reduction": "sum"}}, "loss", "reduction 'sum' is not known."),
         ({"loss": {"name": "focal", "beta": 1}}, "loss", "focal takes no 'beta'."),
         ({"loss": "focal", "alpha": 0.1}, "alpha", "focal has no alpha."),

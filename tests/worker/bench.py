@@ -59,7 +59,7 @@ class Bench:
     def submit(self, **fields: object) -> Sweep:
         """A small sweep with the given fields changed, stored as the API does; its slots are not laid yet."""
         spec = parse_sweep(json.dumps({**BODY, **fields}))
-        info = self.parts.datasets.info(spec.dataset)
+        info = self.parts.datasets.info(spec.dataset.name, options=spec.dataset.params)
         return self.parts.store.add(resolve(spec, info), DatasetMark(classes=info.classes, content=info.content))
 
     @contextmanager

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from sweep.datasets import Dataset, DatasetInfo
 from sweep.store import Sweep
 from sweep.studies import Claim, Studies
 from worker.members import replicates, trial_spec
@@ -73,12 +74,16 @@ def test_precision_is_mixed_where_there_is_a_gpu_or_it_was_asked_for(
 
 @pytest.mark.parametrize("scheme", ["balanced_holdout", "stratified_holdout"])
 def test_replicates_have_the_seeds_from_the_sweeps_on_and_samples_of_their_own(
-    scheme: str, claim: Callable[..., tuple[Sweep, list[Claim]]]
+    scheme: str, claim: Callable[..., tuple[Sweep, list[Claim]]], digits: DatasetInfo
 ) -> None:
     sweep, claims = claim(alpha=[0.1, 0.2], seed=7, replicates=3, validation={"scheme": scheme})
     labels = np.repeat(np.arange(10), 140)
+    dataset = Dataset(
+        info=digits, train_inputs=np.zeros((1400, 1), np.float32), train_labels=labels,
+        test_inputs=np.zeros((1, 1), np.float32), test_labels=labels[:1],
+    )  # fmt: skip
     first, second = (
-        replicates(trial_spec(sweep.spec, one, device=CPU), sweep=sweep, scenario=sweep.scenarios[0], labels_N=labels)
+        replicates(trial_spec(sweep.spec, one, device=CPU), sweep=sweep, scenario=sweep.scenarios[0], dataset=dataset)
         for one in claims
     )
     assert [member.seed for member in first] == [700, 701, 702]
@@ -87,13 +92,14 @@ def test_replicates_have_the_seeds_from_the_sweeps_on_and_samples_of_their_own(
         np.testing.assert_array_equal(ours.train_index, theirs.train_index)
         np.testing.assert_array_equal(ours.validation_index, theirs.validation_index)
     assert not np.array_equal(first[0].train_index, first[1].train_index)
-    counts = sweep.scenarios[0].counts
+    scenario = sweep.scenarios[0]
     for member in first:
         trained = np.bincount(labels[member.train_index], minlength=10)
         validated = np.bincount(labels[member.validation_index], minlength=10)
+        assert tuple(trained) == scenario.counts
         if scheme == "balanced_holdout":
-            assert (tuple(trained), tuple(validated)) == (counts, (26,) * 10)
+            assert tuple(validated) == (26,) * 10
         else:
-            assert tuple(trained + validated) == counts
-            assert tuple(validated) == tuple(max(1, int(0.2 * count)) for count in counts)
+            assert tuple(trained + validated) == scenario.drawn
+            assert tuple(validated) == tuple(max(1, int(0.2 * count)) for count in scenario.drawn)
         assert not set(member.train_index) & set(member.validation_index)

@@ -31,9 +31,15 @@ def record(
     )  # fmt: skip
 
 
+def observe(objective: str = "balanced_accuracy", *, is_dense: bool = False) -> Observation:
+    return Observation(
+        title="a trial", classes=CLASSES, counts=[6, 2], seeds=[3, 4], objective=objective, is_dense=is_dense
+    )
+
+
 @pytest.fixture
 def observation() -> Observation:
-    return Observation(title="a trial", classes=CLASSES, counts=[6, 2], seeds=[3, 4])
+    return observe()
 
 
 FIRST = [
@@ -55,10 +61,45 @@ def test_an_epochs_metrics_are_means_over_the_replicates(observation: Observatio
         "val/recall/cat": 0.75, "val/recall/in_out": 0.25, "importance/cat": 0.25, "importance/in_out": 0.5,
     }  # fmt: skip
     assert {key: found[key] for key in expected} == pytest.approx(expected)
-    assert observation.value("balanced_accuracy") == pytest.approx(0.5)
+    assert observation.value == pytest.approx(0.5)
     observation.add(SECOND)
-    assert observation.value("balanced_accuracy") == pytest.approx((1 + 0.75) / 2)
-    assert observation.value("worst_recall") == pytest.approx((1 + 0.75) / 2)
+    assert observation.value == pytest.approx((1 + 0.75) / 2)
+
+
+@pytest.mark.parametrize(
+    ("objective", "value"),
+    [
+        ("worst_recall", 0.25),
+        ("recall/cat", 0.75),
+        ("recall/in/out", 0.25),
+        ("mean_iou", ((4 / 6 + 2 / 4) / 2 + (2 / 8 + 0) / 2) / 2),
+        ("iou/cat", (4 / 6 + 2 / 8) / 2),
+        ("iou/in/out", (2 / 4 + 0) / 2),
+    ],
+)
+def test_the_value_is_the_objective_of_the_sweep(objective: str, value: float) -> None:
+    observation = observe(objective, is_dense=True)
+    observation.add(FIRST)
+    assert observation.value == pytest.approx(value)
+    found, _ = observation.finish([evaluation((8, 0), (0, 8))] * 2)
+    assert np.mean([replicate["value"] for replicate in found]) == pytest.approx(value)
+
+
+def test_an_objective_of_one_class_is_a_metric_under_a_name_that_mlflow_takes() -> None:
+    observation = observe("recall/in/out")
+    keys = observation.add(FIRST).keys() | observation.finish([evaluation((8, 0), (0, 8))] * 2)[1].keys()
+    assert {"val/recall/in_out", "test/recall/in_out"} <= keys
+    assert not {"val/recall/in/out", "test/recall/in/out"} & keys
+
+
+def test_dense_labels_have_iou_beside_recall_and_others_have_not(observation: Observation) -> None:
+    found = observe(is_dense=True).add(FIRST)
+    expected = {
+        "val/mean_iou": ((4 / 6 + 2 / 4) / 2 + (2 / 8 + 0) / 2) / 2, "val/iou/cat": (4 / 6 + 2 / 8) / 2,
+        "val/iou/in_out": 1 / 4, "val/recall/cat": 0.75,
+    }  # fmt: skip
+    assert {key: found[key] for key in expected} == pytest.approx(expected)
+    assert not [key for key in observation.add(FIRST) if "iou" in key]
 
 
 def test_a_class_without_validation_samples_has_no_recall(observation: Observation) -> None:
@@ -69,12 +110,11 @@ def test_a_class_without_validation_samples_has_no_recall(observation: Observati
     assert "importance/cat" not in found
 
 
-def test_the_end_tells_every_replicates_scores_and_the_test_metrics_means(observation: Observation) -> None:
+def test_the_end_tells_every_replicates_scores_and_the_test_metrics_means() -> None:
+    observation = observe("worst_recall")
     observation.add(FIRST)
     observation.add(SECOND)
-    found, metrics = observation.finish(
-        [evaluation((8, 0), (0, 8)), evaluation((0, 8), (0, 8))], objective="worst_recall"
-    )
+    found, metrics = observation.finish([evaluation((8, 0), (0, 8)), evaluation((0, 8), (0, 8))])
     assert [(replicate["seed"], replicate["value"]) for replicate in found] == [(3, 1.0), (4, 0.75)]
     assert found[1]["validation"]["recall/in_out"] == 0.75
     assert (found[0]["test"]["balanced_accuracy"], found[1]["test"]["balanced_accuracy"]) == (1.0, 0.5)

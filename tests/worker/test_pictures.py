@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from worker.pictures import boundary_picture
+from worker.pictures import pictures
 from worker.training.data import DeviceData
 from worker.training.trainer import Training
 from worker.training.trial import Member, TrialSpec
@@ -18,7 +18,7 @@ TRIAL = TrialSpec(
 )  # fmt: skip
 
 
-def picture(features: int) -> dict[str, bytes]:
+def files_of(features: int) -> dict[str, bytes]:
     """The picture of a trained linear member on two clouds, one left and one right of 0."""
     labels = np.arange(40) % 2
     inputs = np.random.default_rng(0).normal(0, 0.2, (40, features)).astype(np.float32)
@@ -30,11 +30,11 @@ def picture(features: int) -> dict[str, bytes]:
     member = Member(TRIAL, 1, np.arange(30), np.arange(30, 40))
     training = Training([member], data)
     training.run_epoch()
-    return boundary_picture(training, 0, member=member, data=data, title="clouds", classes=["left", "right"])
+    return pictures(training, 0, member=member, data=data, title="clouds", classes=["left", "right"])
 
 
 def test_two_dimensional_inputs_give_a_picture_of_both_regions() -> None:
-    files = picture(2)
+    files = files_of(2)
     assert set(files) == {"decision_boundary.png"}
     image = np.asarray(Image.open(io.BytesIO(files["decision_boundary.png"])).convert("RGB")).astype(int)
     height, width, _ = image.shape
@@ -46,4 +46,4 @@ def test_two_dimensional_inputs_give_a_picture_of_both_regions() -> None:
 
 @pytest.mark.parametrize("features", [1, 3])
 def test_other_inputs_give_none(features: int) -> None:
-    assert picture(features) == {}
+    assert files_of(features) == {}

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from sweep.datasets import Dataset, DatasetInfo
 from sweep.plan import Scenario
 from sweep.store import DatasetMark, Sweep
 from sweep.studies import Claim, Studies
 from worker.members import replicates, trial_spec
 from worker.run_record import run_name, run_params, run_tags
+from worker.training.data import DeviceData
 
 CPU = torch.device("cpu")
 
@@ -47,14 +49,22 @@ def test_a_run_is_named_by_what_was_searched(
     assert run_name(claim, sweep.scenarios[0], trial_spec(sweep.spec, claim, device=CPU)) == name
 
 
-def named(sweep: Sweep, claim: Claim, *, labels: np.ndarray, scenario: Scenario) -> dict[str, object]:
-    members = replicates(trial_spec(sweep.spec, claim, device=CPU), sweep=sweep, scenario=scenario, labels_N=labels)
-    return run_params(sweep, scenario, members, device=CPU)
+def named(
+    sweep: Sweep, claim: Claim, info: DatasetInfo, *, labels: np.ndarray, scenario: Scenario
+) -> dict[str, object]:
+    inputs = np.zeros((len(labels), 1), np.float32)
+    arrays = {"train_inputs": inputs, "train_labels": labels, "test_inputs": inputs, "test_labels": labels}
+    data = DeviceData(**arrays, classes=len(sweep.dataset.classes), device=CPU)
+    dataset = Dataset(info=info, **arrays)
+    members = replicates(trial_spec(sweep.spec, claim, device=CPU), sweep=sweep, scenario=scenario, dataset=dataset)
+    return run_params(sweep, scenario, members, data)
 
 
-def test_a_run_carries_all_that_made_its_numbers(claimed: Callable[..., tuple[Sweep, Claim]]) -> None:
+def test_a_run_carries_all_that_made_its_numbers(
+    claimed: Callable[..., tuple[Sweep, Claim]], digits: DatasetInfo
+) -> None:
     sweep, claim = claimed(loss="weighted", seed=4, replicates=2, class_order="reversed")
-    found = named(sweep, claim, labels=np.repeat(np.arange(10), 140), scenario=sweep.scenarios[0])
+    found = named(sweep, claim, digits, labels=np.repeat(np.arange(10), 140), scenario=sweep.scenarios[0])
     expected = {
         "loss": "weighted", "reduction": "mean", "seed": 4, "seeds": [400, 401], "replicates": 2, "ratio": 50.0,
         "profile": "exponential", "class_order": "reversed", "model": "mlp", "device": "cpu",
@@ -69,11 +79,14 @@ def test_a_run_carries_all_that_made_its_numbers(claimed: Callable[..., tuple[Sw
     assert "loss_params" not in found
 
 
-def test_beyond_fifty_classes_counts_are_not_named(claimed: Callable[..., tuple[Sweep, Claim]]) -> None:
+def test_beyond_fifty_classes_counts_are_not_named(
+    claimed: Callable[..., tuple[Sweep, Claim]], digits: DatasetInfo
+) -> None:
     sweep, claim = claimed(alpha=0.1, validation={"per_class": 1})
     many = replace(sweep, dataset=DatasetMark(classes=tuple(f"class {n}" for n in range(51)), content="x"))
-    scenario = Scenario(profile="natural", ratio=1, counts=(2,) * 51)
-    assert named(many, claim, labels=np.repeat(np.arange(51), 3), scenario=scenario)["counts"] == [2] * 51
+    scenario = Scenario(profile="natural", ratio=1, counts=(2,) * 51, drawn=(2,) * 51)
+    labels = np.repeat(np.arange(51), 3)
+    assert named(many, claim, digits, labels=labels, scenario=scenario)["counts"] == [2] * 51
 
 
 def test_a_run_says_whose_it_is(claimed: Callable[..., tuple[Sweep, Claim]]) -> None:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from sweep.datasets import Datasets
+from sweep.choices import DatasetChoice
+from sweep.datasets import Dataset, Datasets
 from sweep.errors import DatasetError, UnknownDataset
 from sweep.store import DatasetMark, Sweep
 from worker.shelf import Shelf
+from worker.training.data import DeviceData
 
 
 def write(folder: Path, seed: int) -> None:
@@ -35,7 +37,7 @@ def over(submit: Callable[..., Sweep], datasets: Datasets) -> Callable[[str], Sw
 
     def make(name: str) -> Sweep:
         sweep, info = submit(alpha=0.1), datasets.info(name)
-        spec = sweep.spec.model_copy(update={"dataset": name})
+        spec = sweep.spec.model_copy(update={"dataset": DatasetChoice(name=name)})
         return replace(sweep, spec=spec, dataset=DatasetMark(classes=info.classes, content=info.content))
 
     return make
@@ -46,20 +48,25 @@ def shelf(datasets: Datasets) -> Shelf:
     return Shelf(datasets, torch.device("cpu"))
 
 
+def fetch(shelf: Shelf, sweep: Sweep) -> tuple[DeviceData, Dataset]:
+    return shelf.fetch(sweep, sweep.scenarios[0])
+
+
 def test_a_data_set_is_put_on_the_device_once(shelf: Shelf, over: Callable[[str], Sweep]) -> None:
-    data, labels = shelf.fetch(over("one"))
-    again, _ = shelf.fetch(over("one"))
+    data, dataset = fetch(shelf, over("one"))
+    again, _ = fetch(shelf, over("one"))
     assert again is data
-    assert (data.classes, data.input_shape, len(labels)) == (2, (3,), len(data.train_labels))
-    assert labels.tolist() == data.train_labels.tolist()
+    assert (data.classes, data.input_shape, len(data.train), len(data.test)) == (2, (3,), 48, 12)
+    assert data.train.targets_of(torch.arange(48)).tolist() == dataset.train_labels.tolist()
+    np.testing.assert_array_equal(data.test.inputs.numpy(), dataset.test_inputs)
 
 
 def test_another_data_set_takes_its_place(shelf: Shelf, over: Callable[[str], Sweep], datasets: Datasets) -> None:
-    one, _ = shelf.fetch(over("one"))
-    two, _ = shelf.fetch(over("two"))
-    np.testing.assert_array_equal(two.train_inputs.numpy(), datasets.load("two").train_inputs)
-    assert not torch.equal(one.train_inputs, two.train_inputs)
-    assert shelf.fetch(over("one"))[0] is not one
+    one, _ = fetch(shelf, over("one"))
+    two, _ = fetch(shelf, over("two"))
+    np.testing.assert_array_equal(two.train.inputs.numpy(), datasets.load("two").train_inputs)
+    assert not torch.equal(one.train.inputs, two.train.inputs)
+    assert fetch(shelf, over("one"))[0] is not one
 
 
 def test_files_that_changed_since_the_submission_are_refused(
@@ -68,15 +75,15 @@ def test_files_that_changed_since_the_submission_are_refused(
     sweep = over("one")
     write(tmp_path / "datasets" / "one", 9)
     with pytest.raises(DatasetError, match=r"'one': its files have changed since the sweep was submitted\. Put them"):
-        shelf.fetch(sweep)
-    data, _ = shelf.fetch(over("one"))  # a new sweep over the new files
+        fetch(shelf, sweep)
+    data, _ = fetch(shelf, over("one"))  # a new sweep over the new files
     with pytest.raises(DatasetError):
-        shelf.fetch(sweep)
-    assert shelf.fetch(over("one"))[0] is not data
+        fetch(shelf, sweep)
+    assert fetch(shelf, over("one"))[0] is data
 
 
 def test_files_that_are_gone_are_named(shelf: Shelf, over: Callable[[str], Sweep], tmp_path: Path) -> None:
     sweep = over("one")
     shutil.rmtree(tmp_path / "datasets" / "one")
     with pytest.raises(UnknownDataset, match="'one'"):
-        shelf.fetch(sweep)
+        fetch(shelf, sweep)

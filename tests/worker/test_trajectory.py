@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from sweep.datasets import Dataset
-from sweep.imbalance import split
 from sweep.slots import Attempt
+from sweep.split import split
 from worker.training.seeds import Stream, stream_generator, stream_seed
 
 from .conftest import ALPHAS, Finished

@@ -1,4 +1,4 @@
-"""Random crops and flips of image batches, all at once on the device."""
+"""Random crops and flips of image batches, and of their masks, all at once on the device."""
 
 import torch
 from torch import Tensor
@@ -40,6 +40,21 @@ def show(images: Tensor, view_B3: Tensor) -> Tensor:
         rows_BH[:, None, :, None],
         columns_BW[:, None, None, :],
     ]
+
+
+def draw_flips(count: int, *, generator: torch.Generator) -> Tensor:
+    """Whether each of `count` images is turned upside down, and whether it is mirrored (count, 2), bool.
+
+    Drawn on the CPU, so that every device sees the same flips.
+    """
+    return torch.randint(2, (count, 2), generator=generator).bool()
+
+
+def flip(tensor: Tensor, flip_B2: Tensor) -> Tensor:
+    """Each image or mask (B, ..., H, W) flipped as `draw_flips` says; the same flips keep them together."""
+    over_B, across_B = (chosen.view(-1, *[1] * (tensor.ndim - 1)) for chosen in flip_B2.unbind(1))
+    tensor = torch.where(over_B, tensor.flip(-2), tensor)
+    return torch.where(across_B, tensor.flip(-1), tensor)
 
 
 def _padding(height: int, width: int) -> int:

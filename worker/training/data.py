@@ -3,10 +3,65 @@
 Shapes: N samples, B samples of a batch, F features, C classes, and images of (channels, H, W).
 """
 
+import warnings
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+IGNORED = 255
+"""A pixel with this label, in labels of uint8, counts nowhere."""
+_IGNORE_INDEX = -100
+"""What losses know it by."""
+_COUNTED_AT_ONCE = 4096
+_SHARE_OF_MEMORY = 0.5
+"""Data that need more of a GPU's free memory stay on the host, and go to the GPU by batch."""
+
+
+class Part:
+    """Inputs and labels of a pool or a test set, read by rows."""
+
+    def __init__(
+        self, inputs: NDArray[np.uint8] | NDArray[np.float32], labels: NDArray[np.integer], *, classes: int,
+        device: torch.device, resident: bool,
+    ) -> None:  # fmt: skip
+        """Copies the arrays to `device`; where they are not `resident` they are used where they are, on the host."""
+        place = torch.tensor if resident else _mapped
+        self._classes, self._device = classes, device
+        self._home = device if resident else torch.device("cpu")
+        self._inputs, self._labels = (place(array).to(self._home) for array in (inputs, labels))
+
+    def __len__(self) -> int:
+        """The number of samples."""
+        return len(self._labels)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether there is one label a pixel."""
+        return self._labels.ndim > 1
+
+    @property
+    def inputs(self) -> Tensor:
+        """All inputs, where they lie."""
+        return self._inputs
+
+    def inputs_of(self, index_B: Tensor) -> Tensor:
+        """The inputs of these rows, on the device."""
+        return self._inputs[index_B.to(self._home)].to(self._device, non_blocking=True)
+
+    def targets_of(self, index_B: Tensor) -> Tensor:
+        """The targets of these rows, on the device: int64, -100 where a pixel is ignored."""
+        labels_B = self._labels[index_B.to(self._home)].to(self._device, non_blocking=True).long()
+        return torch.where(labels_B == IGNORED, _IGNORE_INDEX, labels_B) if self.is_dense else labels_B
+
+    def class_counts(self, index: Tensor) -> Tensor:
+        """Samples (pixels, where labels are dense) of each class (C,) among these rows, int64."""
+        counts_C = torch.zeros(self._classes, dtype=torch.int64, device=self._device)
+        for index_B in torch.split(index, _COUNTED_AT_ONCE):
+            target = self.targets_of(index_B).flatten()
+            counts_C += torch.bincount(target[target >= 0], minlength=self._classes)
+        return counts_C
 
 
 class DeviceData:
@@ -14,8 +69,9 @@ class DeviceData:
 
     Inputs are float32 vectors (N, F), taken as they are, or uint8 images (N, channels, H, W), which stay
     uint8 and are normalised by batch with the pool's mean and standard deviation per channel. Labels are
-    whole numbers in [0, classes), one a sample (N,) or one a pixel (N, H, W). Arrays may be memory-mapped;
-    they are copied.
+    whole numbers in [0, classes), one a sample (N,), or one a pixel, uint8 (N, H, W), where 255 is ignored.
+    Arrays may be memory-mapped. To a GPU they are copied where they fit, else they go there by batch; on a CPU
+    they are read where they are, so that all workers of a machine share them.
 
     Raises ValueError where the arrays do not fit together.
     """
@@ -41,11 +97,11 @@ class DeviceData:
         self.device = device
         self.classes = classes
         self.input_shape: tuple[int, ...] = tuple(train_inputs.shape[1:])
-        self.train_inputs = torch.tensor(train_inputs, device=device)
-        self.train_labels = torch.tensor(train_labels, device=device)
-        self.test_inputs = torch.tensor(test_inputs, device=device)
-        self.test_labels = torch.tensor(test_labels, device=device)
-        self._scale = _channel_scale(self.train_inputs) if self.is_image else None
+        size = sum(array.nbytes for array in (train_inputs, train_labels, test_inputs, test_labels))
+        resident = device.type == "cuda" and size < _SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
+        self.train = Part(train_inputs, train_labels, classes=classes, device=device, resident=resident)
+        self.test = Part(test_inputs, test_labels, classes=classes, device=device, resident=resident)
+        self._scale = _channel_scale(self.train.inputs, device) if self.is_image else None
 
     @property
     def is_image(self) -> bool:
@@ -63,10 +119,6 @@ class DeviceData:
         mean_C11, deviation_C11 = self._scale
         images = inputs.to(torch.float32, memory_format=torch.channels_last)
         return (images - mean_C11) / deviation_C11
-
-    def class_counts(self, index: Tensor) -> Tensor:
-        """Samples (pixels, where labels are dense) of each class (C,) among these rows of the pool, int64."""
-        return torch.bincount(self.train_labels[index].flatten(), minlength=self.classes)
 
 
 def _check_part(
@@ -86,18 +138,34 @@ def _check_part(
             f"Expected {part} labels, one for each of the {len(inputs)} inputs or of their pixels, got shape"
             f" {labels.shape}. Check that inputs and labels come from the same files."
         )
-    if labels.min() < 0 or labels.max() >= classes:
+    if labels.ndim > 1 and labels.dtype != np.uint8:
+        raise ValueError(f"Expected {part} labels by pixel as uint8, got {labels.dtype}. Convert them.")
+    lowest, highest = _extremes(labels)
+    if lowest < 0 or highest >= classes:
         raise ValueError(
-            f"Expected {part} labels in [0, {classes}), got {labels.min()} to {labels.max()}."
-            " Number the classes from 0."
+            f"Expected {part} labels in [0, {classes}), got {lowest} to {highest}. Number the classes from 0."
         )
 
 
-def _channel_scale(images: Tensor) -> tuple[Tensor, Tensor]:
+def _extremes(labels: NDArray[np.integer]) -> tuple[int, int]:
+    kept = labels if labels.ndim == 1 else np.flatnonzero(np.bincount(labels.ravel(), minlength=IGNORED + 1)[:IGNORED])
+    return (int(kept.min()), int(kept.max())) if len(kept) else (0, 0)
+
+
+def _mapped(array: NDArray[np.generic]) -> Tensor:
+    # torch warns of arrays that cannot be written, though nothing here writes.
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        return torch.from_numpy(array)
+
+
+def _channel_scale(images: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
     # Sums of squares over a whole pool lose digits; 256 counts a channel give the moments exactly.
-    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)])
+    counts = torch.zeros(images.shape[1], 256, dtype=torch.int64, device=device)
+    for some in torch.split(images, _COUNTED_AT_ONCE):
+        channels = some.to(device).unbind(1)
+        counts += torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in channels])
     shares = counts.double() / counts.sum(dim=1, keepdim=True)
-    levels = torch.arange(256, device=images.device, dtype=torch.float64)
+    levels = torch.arange(256, device=device, dtype=torch.float64)
     mean_C = shares @ levels
     variance_C = (shares * (levels - mean_C[:, None]) ** 2).sum(dim=1)
     deviation_C = torch.where(variance_C > 0, variance_C.sqrt(), 1.0)

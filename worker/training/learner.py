@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from loss import AdaptiveLoss
 
-from .augmentation import draw_views, show
+from .augmentation import draw_flips, draw_views, flip, show
 from .criterion import build_criterion
-from .data import DeviceData
+from .data import DeviceData, Part
 from .evaluation import Counts, evaluate
 from .models import build_model
 from .optimization import build_optimizer, learning_rates
@@ -37,7 +37,7 @@ class Learner:
         self._data = data
         self._train_index = torch.tensor(member.train_index, device=data.device)
         self._validation_index = torch.tensor(member.validation_index, device=data.device)
-        self._test_index = torch.arange(len(data.test_labels), device=data.device)
+        self._test_index = torch.arange(len(data.test), device=data.device)
         self._order = stream_generator(member.seed, Stream.ORDER)
         self._views = stream_generator(member.seed, Stream.AUGMENTATION)
         model = build_model(
@@ -50,7 +50,7 @@ class Learner:
         # Kernels lie like the images (see `DeviceData.prepare`), or every convolution would turn them first.
         self.model: nn.Module = model.to(data.device).to(memory_format=torch.channels_last)
         self._criterion = build_criterion(
-            spec.loss, params=spec.loss_params, class_counts_C=data.class_counts(self._train_index)
+            spec.loss, params=spec.loss_params, class_counts_C=data.train.class_counts(self._train_index)
         )
         self._parameters = list(self.model.parameters())
         self._optimizer = build_optimizer(spec, self._parameters)
@@ -58,38 +58,34 @@ class Learner:
     def train_epoch(self, epoch: int) -> Trace:
         """Takes every training sample once in a fresh order; nothing waits for the device."""
         spec, data = self.spec, self._data
-        index_N = self._draw_order()
-        target_N = data.train_labels[index_N].long()
-        view_N3 = self._draw_views(len(index_N))
-        batches = range(0, len(index_N), spec.batch_size)
+        batches = torch.split(self._draw_order(), spec.batch_size)
         rates = learning_rates(spec, epoch=epoch, steps=len(batches))
         losses: list[Tensor] = []
         importances: list[Tensor] = []
+        seen: list[Tensor] = []
         self.model.train()
-        for start, rate in zip(batches, rates, strict=True):
-            batch = slice(start, start + spec.batch_size)
-            inputs_B = data.train_inputs[index_N[batch]]
-            if view_N3 is not None:
-                inputs_B = show(inputs_B, view_N3[batch])
-            losses.append(self._step(inputs_B, target_N[batch], rate=rate))
+        for index_B, rate in zip(batches, rates, strict=True):
+            inputs_B, target_B = self._augmented(data.train.inputs_of(index_B), data.train.targets_of(index_B))
+            losses.append(self._step(inputs_B, target_B, rate=rate))
             if isinstance(self._criterion, AdaptiveLoss):
                 importances.append(self._criterion.importance.clone())
-        importance_SC = torch.stack(importances) if importances else None
+                seen.append(_tally(target_B, data.classes))
+        importance_SC, seen_SC = (torch.stack(steps) if steps else None for steps in (importances, seen))
         return Trace(
             rates=rates,
-            sizes=[min(spec.batch_size, len(index_N) - start) for start in batches],
+            sizes=[len(index_B) for index_B in batches],
             loss_S=torch.stack(losses),
-            mean_weight=_mean_weight(importance_SC, target_N, batch_size=spec.batch_size),
+            mean_weight=_mean_weight(importance_SC, seen_SC, device=data.device),
             importance_SC=importance_SC,
         )
 
     def validate(self) -> Counts:
         """The model on the member's validation rows."""
-        return self._evaluate(self._data.train_inputs, self._data.train_labels, self._validation_index)
+        return self._evaluate(self._data.train, self._validation_index)
 
     def test(self) -> Counts:
         """The model on the test set."""
-        return self._evaluate(self._data.test_inputs, self._data.test_labels, self._test_index)
+        return self._evaluate(self._data.test, self._test_index)
 
     def predict(self, inputs: Tensor) -> Tensor:
         """The predicted class of each input, int64: (N,), or (N, H, W) where the model labels pixels."""
@@ -97,9 +93,9 @@ class Learner:
         with torch.inference_mode():
             return self._forward(inputs.to(self._data.device)).argmax(dim=1)
 
-    def _evaluate(self, inputs: Tensor, labels: Tensor, index: Tensor) -> Counts:
+    def _evaluate(self, part: Part, index: Tensor) -> Counts:
         self.model.eval()
-        return evaluate(self._forward, inputs, labels, index=index, classes=self._data.classes)
+        return evaluate(self._forward, part, index=index, classes=self._data.classes)
 
     def _step(self, inputs_B: Tensor, target_B: Tensor, *, rate: float) -> Tensor:
         loss = self._criterion(self._forward(inputs_B), target_B)
@@ -128,17 +124,25 @@ class Learner:
             order_N = order_N[:-1]
         return self._train_index[order_N.to(self._data.device, non_blocking=True)]
 
-    def _draw_views(self, count: int) -> Tensor | None:
+    def _augmented(self, inputs_B: Tensor, target_B: Tensor) -> tuple[Tensor, Tensor]:
         if not (self.spec.augment and self._data.is_image):
-            return None
+            return inputs_B, target_B
+        if self._data.train.is_dense:
+            flip_B2 = draw_flips(len(inputs_B), generator=self._views).to(self._data.device, non_blocking=True)
+            return flip(inputs_B, flip_B2), flip(target_B, flip_B2)
         channels, height, width = self._data.input_shape
-        views = draw_views(count, image_shape=(channels, height, width), generator=self._views)
-        return views.to(self._data.device, non_blocking=True)
+        view_B3 = draw_views(len(inputs_B), image_shape=(channels, height, width), generator=self._views)
+        return show(inputs_B, view_B3.to(self._data.device, non_blocking=True)), target_B
 
 
-def _mean_weight(importance_SC: Tensor | None, target_N: Tensor, *, batch_size: int) -> Tensor:
-    if importance_SC is None:
-        return torch.ones((), dtype=torch.float64, device=target_N.device)
-    step_N = torch.arange(len(target_N), device=target_N.device) // batch_size
-    step_of_label = step_N.view(-1, *(1 for _ in target_N.shape[1:]))
-    return importance_SC[step_of_label, target_N].double().mean()
+def _tally(target_B: Tensor, classes: int) -> Tensor:
+    """Elements of each class (C,) in a batch; the last cell, for what is ignored, is left out."""
+    cell_B = torch.where(target_B < 0, classes, target_B).flatten()
+    tally = torch.zeros(classes + 1, dtype=torch.int64, device=target_B.device)
+    return tally.index_add_(0, cell_B, torch.ones_like(cell_B))[:-1]
+
+
+def _mean_weight(importance_SC: Tensor | None, seen_SC: Tensor | None, *, device: torch.device) -> Tensor:
+    if importance_SC is None or seen_SC is None:
+        return torch.ones((), dtype=torch.float64, device=device)
+    return (importance_SC.double() * seen_SC).sum() / seen_SC.sum()

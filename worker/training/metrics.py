@@ -55,6 +55,20 @@ def macro_f1(confusion_CC: Confusion) -> float:
     return float(f1_C[truths_C > 0].mean())
 
 
+def iou(confusion_CC: Confusion) -> NDArray[np.float64]:
+    """Intersection over union of each class (C,), as in PASCAL VOC; NaN for a class without true pixels."""
+    hits_C, truths_C = confusion_CC.diagonal(), confusion_CC.sum(axis=1)
+    union_C = truths_C + confusion_CC.sum(axis=0) - hits_C
+    iou_C: NDArray[np.float64] = np.full(len(truths_C), np.nan)
+    np.divide(hits_C, union_C, out=iou_C, where=truths_C > 0)
+    return iou_C
+
+
+def mean_iou(confusion_CC: Confusion) -> float:
+    """The mean of the classes' intersections over union."""
+    return float(np.nanmean(iou(confusion_CC)))
+
+
 SCORES: Mapping[str, Callable[[Confusion], float]] = {
     "accuracy": accuracy,
     "balanced_accuracy": balanced_accuracy,

@@ -9,6 +9,7 @@ from torch import nn
 
 from .resnet import CifarResNet
 from .seeds import Stream, stream_seed
+from .unet import UNet
 
 SMALLEST_IMAGE = 8
 
@@ -21,7 +22,7 @@ def build_model(
     params: Mapping[str, int],
     seed: int,
 ) -> nn.Module:
-    """The model called `name`, from inputs (B, *input_shape) to logits (B, classes), on the CPU.
+    """The model called `name`, from inputs (B, *input_shape) to logits (B, classes) or (B, classes, H, W), on the CPU.
 
     Its weights depend on `seed` alone; the global generator is left as it was. Raises ValueError for an
     unknown model or parameter, and where the model cannot take inputs of this shape.
@@ -87,6 +88,10 @@ def _resnet18(input_shape: tuple[int, ...], classes: int) -> nn.Module:
     return model
 
 
+def _unet(input_shape: tuple[int, ...], classes: int, *, width: int = 16, depth: int = 2) -> nn.Module:
+    return UNet(channels=_image_channels("unet", input_shape), classes=classes, width=width, depth=depth)
+
+
 def _image_channels(model: str, input_shape: tuple[int, ...]) -> int:
     if len(input_shape) != 3 or min(input_shape[1:]) < SMALLEST_IMAGE:
         raise ValueError(
@@ -102,4 +107,5 @@ MODELS: Mapping[str, Callable[..., nn.Module]] = {
     "small_cnn": _small_cnn,
     "resnet32": _resnet32,
     "resnet18": _resnet18,
+    "unet": _unet,
 }

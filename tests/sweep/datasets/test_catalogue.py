@@ -8,7 +8,7 @@ import pytest
 from sweep.datasets import Datasets
 from sweep.errors import DatasetError, UnknownDataset
 
-BUILT_IN = ("toy2d", "digits", "fashion_mnist", "mnist", "cifar10", "cifar100")
+BUILT_IN = ("toy2d", "digits", "fashion_mnist", "mnist", "cifar10", "cifar100", "shapes")
 
 
 def write_npz(folder: Path) -> None:
@@ -61,17 +61,27 @@ def test_the_listing_says_what_keeps_a_set_from_being_used(tmp_path: Path) -> No
 def test_names_that_are_none_are_unknown(tmp_path: Path, name: str) -> None:
     write_npz(tmp_path / "datasets" / "mine")
     write_npz(tmp_path / "other")
-    with pytest.raises(UnknownDataset, match="mine"):
+    with pytest.raises(UnknownDataset) as unknown:
         Datasets(tmp_path).info(name)
+    assert "mine" in unknown.value.problem.expected
 
 
-def test_a_link_that_leaves_the_folder_is_unknown(tmp_path: Path) -> None:
+def test_a_link_that_leaves_the_folder_is_refused_and_listed_with_the_reason(tmp_path: Path) -> None:
     write_npz(tmp_path / "elsewhere")
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "linked").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UnknownDataset):
+    with pytest.raises(DatasetError, match="no link"):
         Datasets(tmp_path).info("linked")
     assert Datasets(tmp_path).names() == BUILT_IN
+
+
+@pytest.mark.parametrize("name", ["My Data", "Ärger", "-dash"])
+def test_a_folder_whose_name_cannot_be_asked_for_is_listed_with_the_rule(tmp_path: Path, name: str) -> None:
+    write_npz(tmp_path / "datasets" / name)
+    (listed,) = (one for one in Datasets(tmp_path).listing() if one.name == name)
+    assert "a name of 1 to 64 letters" in listed.problem
+    with pytest.raises(DatasetError, match="rename it"):
+        Datasets(tmp_path).info(name)
 
 
 def test_a_link_to_a_file_outside_is_refused(tmp_path: Path, own: Path) -> None:

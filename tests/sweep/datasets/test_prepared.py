@@ -113,3 +113,12 @@ def test_classes_with_too_few_samples_are_named(
     np.savez(own / "data.npz", allow_pickle=False, **arrays)
     with pytest.raises(DatasetError, match=problem):
         Datasets(tmp_path).info("own")
+
+
+def test_a_damaged_prepared_form_is_named_with_the_remedy(tmp_path: Path) -> None:
+    datasets = Datasets(tmp_path)
+    datasets.load("toy2d")
+    (damaged,) = (tmp_path / "prepared").glob("toy2d-*/train_inputs.npy")
+    damaged.write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"damaged .* Delete prepared/toy2d-"):
+        datasets.load("toy2d")

@@ -23,8 +23,8 @@ def vectors(**changes: np.ndarray) -> DeviceData:
 
 
 def test_images_stay_uint8_and_are_normalised_by_the_pool_by_batch(images: DeviceData) -> None:
-    assert images.train_inputs.dtype == torch.uint8
-    prepared = images.prepare(images.train_inputs)
+    assert images.train.inputs.dtype == torch.uint8
+    prepared = images.prepare(images.train.inputs)
     assert prepared.dtype == torch.float32
     assert prepared.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(prepared.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
@@ -32,27 +32,27 @@ def test_images_stay_uint8_and_are_normalised_by_the_pool_by_batch(images: Devic
 
 
 def test_test_images_are_normalised_by_the_pool_and_not_by_themselves(images: DeviceData) -> None:
-    pool = images.train_inputs.double()
-    expected = (images.test_inputs - pool.mean(dim=(0, 2, 3))[:, None, None]) / pool.std(dim=(0, 2, 3), correction=0)[
+    pool = images.train.inputs.double()
+    expected = (images.test.inputs - pool.mean(dim=(0, 2, 3))[:, None, None]) / pool.std(dim=(0, 2, 3), correction=0)[
         :, None, None
     ]
-    torch.testing.assert_close(images.prepare(images.test_inputs), expected.float())
+    torch.testing.assert_close(images.prepare(images.test.inputs), expected.float())
 
 
 def test_a_channel_of_one_level_becomes_zero() -> None:
     grey = np.full((4, 1, 8, 8), 9, np.uint8)
     labels = np.array([0, 1, 0, 1])
     data = vectors(train_inputs=grey, train_labels=labels, test_inputs=grey, test_labels=labels)
-    assert data.prepare(data.train_inputs).eq(0).all()
+    assert data.prepare(data.train.inputs).eq(0).all()
 
 
 def test_vectors_are_taken_as_they_are(blobs: DeviceData) -> None:
-    assert blobs.prepare(blobs.train_inputs) is blobs.train_inputs
+    assert blobs.prepare(blobs.train.inputs) is blobs.train.inputs
 
 
 def test_class_counts_are_those_of_the_rows_asked_for() -> None:
-    assert vectors().class_counts(torch.tensor([0, 1, 3])).tolist() == [2, 1]
-    assert vectors().class_counts(torch.tensor([0, 1])).tolist() == [2, 0]
+    assert vectors().train.class_counts(torch.tensor([0, 1, 3])).tolist() == [2, 1]
+    assert vectors().train.class_counts(torch.tensor([0, 1])).tolist() == [2, 0]
 
 
 def test_dense_labels_are_counted_by_pixel() -> None:
@@ -60,13 +60,13 @@ def test_dense_labels_are_counted_by_pixel() -> None:
     masks = np.zeros((2, 8, 8), np.uint8)
     masks[0, 0] = 1
     data = vectors(train_inputs=inputs, train_labels=masks, test_inputs=inputs, test_labels=masks)
-    assert data.class_counts(torch.tensor([0, 1])).tolist() == [120, 8]
+    assert data.train.class_counts(torch.tensor([0, 1])).tolist() == [120, 8]
 
 
 def test_read_only_memory_maps_are_copied(tmp_path: Path) -> None:
     np.save(tmp_path / "inputs.npy", np.ones((6, 2), np.float32))
     data = vectors(train_inputs=np.load(tmp_path / "inputs.npy", mmap_mode="r"))
-    assert data.train_inputs.eq(1).all()
+    assert data.train.inputs.eq(1).all()
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ def by_hand(data: DeviceData, *, alpha: float) -> tuple[nn.Module, np.ndarray, n
         rows = TRAIN[torch.randperm(len(TRAIN), generator=generator).numpy()]
         for start in range(0, len(rows), 16):
             batch = rows[start : start + 16]
-            logits = model(data.train_inputs[batch])
-            labels = data.train_labels[batch].numpy()
+            logits = model(data.train.inputs[batch])
+            labels = data.train.targets_of(torch.tensor(batch)).numpy()
             wrong = logits.detach().numpy().argmax(1) != labels
             for c in np.unique(labels):
                 importance[c] = alpha * wrong[labels == c].mean() + (1 - alpha) * importance[c]
@@ -65,8 +65,8 @@ def test_the_course_is_that_of_a_plain_loop(alpha: float, plain: TrialSpec, blob
         mean_weight, train_loss = losses.mean(axis=0)
         assert record.mean_weight == pytest.approx(mean_weight, rel=1e-5)
         assert record.train_loss == pytest.approx(train_loss, rel=1e-5)
-    logits = model(blobs.train_inputs[VALIDATION])
-    nll = nn.functional.cross_entropy(logits, blobs.train_labels[VALIDATION]).item()
+    logits = model(blobs.train.inputs[VALIDATION])
+    nll = nn.functional.cross_entropy(logits, blobs.train.targets_of(torch.tensor(VALIDATION))).item()
     assert records[-1].validation.nll == pytest.approx(nll, rel=1e-5)
 
 
@@ -91,16 +91,16 @@ def test_batch_norm_follows_the_training_batches_and_is_left_alone_by_evaluation
         assert not any(torch.equal(*pair) for pair in zip(before, trained, strict=True))
         counts, _ = learner.validate(), learner.test()
         assert all(torch.equal(*pair) for pair in zip(trained, learner.model.buffers(), strict=True))
-    logits = learner.model.eval()(images.prepare(images.train_inputs[30:]))
-    expected = nn.functional.cross_entropy(logits, images.train_labels[30:])
+    logits = learner.model.eval()(images.prepare(images.train.inputs[30:]))
+    expected = nn.functional.cross_entropy(logits, images.train.targets_of(torch.arange(30, 40)))
     assert counts.nll.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_class_counts_are_those_of_the_members_own_rows(plain: TrialSpec, blobs: DeviceData) -> None:
-    rows = np.flatnonzero(blobs.train_labels.numpy() != 2)[:60]
-    rows = np.append(rows, np.flatnonzero(blobs.train_labels.numpy() == 2)[:4])
+    labels_N = blobs.train.targets_of(torch.arange(150)).numpy()
+    rows = np.append(np.flatnonzero(labels_N != 2)[:60], np.flatnonzero(labels_N == 2)[:4])
     learner = Learner(Member(replace(plain, loss="weighted", batch_size=64), 1, rows, VALIDATION), blobs)
-    logits, labels = learner.model(blobs.train_inputs[rows]), blobs.train_labels[rows]
+    logits, labels = learner.model(blobs.train.inputs[rows]), torch.tensor(labels_N[rows])
     expected = weighted(logits, labels, class_counts=torch.tensor([30, 30, 4]))
     torch.testing.assert_close(learner.train_epoch(1).loss_S, expected.detach()[None])
 
@@ -108,10 +108,10 @@ def test_class_counts_are_those_of_the_members_own_rows(plain: TrialSpec, blobs:
 def on_gpu(data: DeviceData) -> DeviceData:
     """The same data on the GPU."""
     return DeviceData(
-        train_inputs=data.train_inputs.numpy(),
-        train_labels=data.train_labels.numpy(),
-        test_inputs=data.test_inputs.numpy(),
-        test_labels=data.test_labels.numpy(),
+        train_inputs=data.train.inputs.numpy(),
+        train_labels=data.train.targets_of(torch.arange(len(data.train))).numpy(),
+        test_inputs=data.test.inputs.numpy(),
+        test_labels=data.test.targets_of(torch.arange(len(data.test))).numpy(),
         classes=data.classes,
         device=torch.device("cuda"),
     )

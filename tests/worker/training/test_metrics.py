@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from worker.training.metrics import balanced_accuracy, g_mean, macro_f1, recall, scores, worst_recall
+from worker.training.metrics import balanced_accuracy, g_mean, iou, macro_f1, mean_iou, recall, scores, worst_recall
 
 
 def labels(seed: int, *, classes: int, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -53,3 +53,23 @@ def test_one_class_that_is_missed_makes_the_g_mean_zero() -> None:
 def test_g_mean_of_a_thousand_weak_classes_does_not_underflow() -> None:
     confusion = np.eye(1000, dtype=np.int64) + np.roll(np.eye(1000, dtype=np.int64), 1, axis=1) * 9
     assert g_mean(confusion) == pytest.approx(0.1)
+
+
+def test_iou_is_the_overlap_over_what_is_either_true_or_predicted() -> None:
+    confusion = np.array([[50, 3, 0], [2, 5, 1], [4, 0, 0]])
+    # By class: hits over hits, misses and false alarms.
+    np.testing.assert_allclose(iou(confusion), [50 / (50 + 3 + 6), 5 / (5 + 3 + 3), 0 / (0 + 4 + 1)])
+    assert mean_iou(confusion) == pytest.approx((50 / 59 + 5 / 11 + 0) / 3)
+
+
+def test_a_class_without_pixels_has_no_iou_and_its_predictions_cost_the_others() -> None:
+    confusion = np.array([[6, 2, 0], [0, 0, 0], [0, 1, 3]])
+    np.testing.assert_array_equal(iou(confusion), [6 / 8, np.nan, 3 / 4])
+    assert mean_iou(confusion) == 0.75
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_iou_equals_the_jaccard_score_of_scikit_learn(seed: int) -> None:
+    truth, prediction = labels(seed, classes=4, count=80)
+    expected = reference.jaccard_score(truth, prediction, average=None)
+    np.testing.assert_allclose(iou(reference.confusion_matrix(truth, prediction)), expected)

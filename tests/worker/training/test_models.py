@@ -21,7 +21,8 @@ def size(model: nn.Module) -> int:
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 12, 9), (1, 28, 28)])
 def test_every_model_gives_logits_for_images(name: str, shape: tuple[int, ...]) -> None:
     model = build(name, shape).eval()
-    assert model(torch.zeros(2, *shape)).shape == (2, 5)
+    by_pixel = shape[1:] if name == "unet" else ()
+    assert model(torch.zeros(2, *shape)).shape == (2, 5, *by_pixel)
 
 
 @pytest.mark.parametrize("name", ["linear", "mlp"])
@@ -29,7 +30,7 @@ def test_models_of_vectors_give_logits_for_vectors(name: str) -> None:
     assert build(name, (7,))(torch.zeros(2, 7)).shape == (2, 5)
 
 
-@pytest.mark.parametrize("name", ["small_cnn", "resnet32", "resnet18"])
+@pytest.mark.parametrize("name", ["small_cnn", "resnet32", "resnet18", "unet"])
 @pytest.mark.parametrize("shape", [(64,), (3, 4, 9)])
 def test_models_of_images_refuse_anything_else(name: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=rf"Expected images .* for {name}, got .* Choose linear or mlp"):

@@ -146,7 +146,7 @@ def test_dropped_members_train_no_more_and_the_others_go_on(plain: TrialSpec, bl
     training.drop([0])
     assert list(training.live) == [1]
     assert_same(alone, numbers(records + run(training), of=1))
-    points = blobs.test_inputs.numpy()
+    points = blobs.test.inputs.numpy()
     for ask in (lambda: training.drop([0]), lambda: training.test([0]), lambda: training.predict(0, points)):
         with pytest.raises(ValueError, match=r"a member still held \(1\), got 0"):
             ask()
@@ -176,11 +176,11 @@ def test_weights_broken_by_the_last_step_fail_too(plain: TrialSpec, blobs: Devic
 def test_predictions_are_those_that_the_test_counts(plain: TrialSpec, blobs: DeviceData) -> None:
     training = Training([member(plain)], blobs)
     run(training)
-    predicted = training.predict(0, blobs.test_inputs.numpy())
+    predicted = training.predict(0, blobs.test.inputs.numpy())
     (evaluation,) = training.test([0])
     assert predicted.dtype == np.int64
     np.testing.assert_array_equal(
-        evaluation.confusion_CC, confusion_matrix(blobs.test_labels, predicted, labels=range(3))
+        evaluation.confusion_CC, confusion_matrix(blobs.test.targets_of(torch.arange(60)), predicted, labels=range(3))
     )
 
 
