@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, BackgroundTasks, Query, Response
 
 from sweep.errors import Conflict
+from sweep.measured import measured
 from sweep.resolve import resolve
 from sweep.results import results
 from sweep.slots import progress
@@ -26,7 +27,8 @@ def submit(
     Once it is answered the sweep is promised: whoever reconciles next lays what a crash leaves of its slots.
     """
     info = parts.datasets.info(spec.dataset.name, options=spec.dataset.params)
-    sweep = parts.store.add(resolve(spec, info), DatasetMark(classes=info.classes, content=info.content))
+    resolved = measured(resolve(spec, info), info, parts.datasets)
+    sweep = parts.store.add(resolved, DatasetMark(classes=info.classes, content=info.content))
     later.add_task(parts.reconciler.look_at, sweep)
     response.headers["Location"] = f"/v1/sweeps/{sweep.id}"
     return _view(sweep, parts, settings)

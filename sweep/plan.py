@@ -15,7 +15,7 @@ class Scenario:
     profile: str
     ratio: float
     counts: tuple[int, ...]
-    """Training samples by class, in label order; where labels are dense, pixels of the pool that validation shares."""
+    """Training samples by class, in label order; where labels are dense, training pixels, the mean over replicates."""
     drawn: tuple[int, ...]
     """Samples by class that are drawn from the pool: the training ones, and those that a stratified holdout shares."""
 

@@ -5,17 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.colors import ListedColormap
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, to_hex
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from .datasets.dataset import IGNORED
 from .figures import OKABE_ITO, plain, png
 
-_IGNORED = 255
 _FIRST = "#D9D9D9"
 """Of the first class, which is most often the background."""
 _INCHES = 1.55
+_NAMES_A_COLUMN = 25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,20 +60,45 @@ def predictions_figure(sections: Sequence[Section], *, title: str, classes: Sequ
     height = sum(rows) * _INCHES + 0.55 * len(sections) + 0.8
     figure = Figure(figsize=(columns * _INCHES + 1.7, height), layout="constrained")
     parts = figure.subfigures(len(sections), 1, squeeze=False, height_ratios=[row * _INCHES + 0.55 for row in rows])
-    colours = class_colours(len(classes))
+    colours = class_colours(len(classes), shown=_classes_shown(sections, len(classes)))
     for part, section in zip(parts[:, 0], sections, strict=True):
         _draw(part, section, columns=columns, colours=colours)
-    handles = [Patch(facecolor=colour, edgecolor="black", lw=0.4) for colour in colours]
-    figure.legend(handles, [plain(name) for name in classes], title="class", loc="outside right center", fontsize=8)
+    shown = _classes_shown(sections, len(classes))
+    handles = [
+        Patch(facecolor=colours[label], edgecolor="black", lw=0.4, label=plain(classes[label])) for label in shown
+    ]
+    if any((section.columns[0][1].truth == IGNORED).any() for section in sections):
+        handles.append(Patch(facecolor="white", edgecolor="black", hatch="///", lw=0.4, label="ignored"))
+    columns_of_names = 1 + len(handles) // _NAMES_A_COLUMN
+    figure.legend(handles=handles, title="class", loc="outside right center", fontsize=8, ncols=columns_of_names)
     figure.suptitle(plain(title), fontsize=10)
     return png(figure)
 
 
-def class_colours(classes: int) -> list[str]:
-    """A colour a class that the colour-blind can tell apart, as far as there are: light grey, then Okabe and Ito's."""
+def class_colours(classes: int, *, shown: Sequence[int]) -> list[str]:
+    """A colour a class, told apart by the colour-blind for the first nine that are `shown`: grey, Okabe and Ito's.
+
+    Further ones share the range from dark blue to yellow (cividis), where the legend's order has to help.
+    """
     palette = [_FIRST, *OKABE_ITO]
-    greys = (f"{0.15 + 0.7 * label / classes:.3f}" for label in range(len(palette), classes))
-    return [*palette[:classes], *greys]
+    colours = dict.fromkeys(range(classes), "#FFFFFF") | dict(zip(shown, palette, strict=False))
+    for rank, label in enumerate(shown[len(palette) :]):
+        colours[label] = to_hex(colormaps["cividis"](rank / max(len(shown) - len(palette), 1)))
+    return list(colours.values())
+
+
+def _classes_shown(sections: Sequence[Section], classes: int) -> list[int]:
+    """The labels to name, in ascending order: all where each can have a colour, else those in any picture."""
+    if classes <= 1 + len(OKABE_ITO):
+        return list(range(classes))
+    found = {
+        int(label)
+        for section in sections
+        for _, seen in section.columns
+        for masks in (seen.truth, seen.prediction)
+        for label in np.unique(masks)
+    }
+    return sorted(found - {IGNORED})
 
 
 def _draw(part: SubFigure, section: Section, *, columns: int, colours: Sequence[str]) -> None:
@@ -83,12 +111,12 @@ def _draw(part: SubFigure, section: Section, *, columns: int, colours: Sequence[
     for row, image_CHW in enumerate(first.images):
         grid[row][0].imshow(image_CHW.transpose(1, 2, 0).squeeze(), cmap="gray")
         for column, (_, masks_KHW) in enumerate(headed, start=1):
-            _show_mask(grid[row][column], masks_KHW[row], ignored=first.truth[row] == _IGNORED, colours=colours)
+            _show_mask(grid[row][column], masks_KHW[row], ignored=first.truth[row] == IGNORED, colours=colours)
     for axes, head in zip(grid[0], ["image", *(head for head, _ in headed)], strict=False):
         axes.set_title(plain(head), fontsize=8)
     part.suptitle(plain(section.title), fontsize=9, x=0.01, ha="left")
 
 
-def _show_mask(axes, mask_HW, *, ignored, colours) -> None:  # type: ignore[no-untyped-def]
+def _show_mask(axes: Axes, mask_HW: NDArray[np.uint8], *, ignored: NDArray[np.bool_], colours: Sequence[str]) -> None:
     shown = np.ma.masked_array(mask_HW, mask=ignored)
     axes.imshow(shown, cmap=ListedColormap(colours), vmin=-0.5, vmax=len(colours) - 0.5, interpolation="nearest")

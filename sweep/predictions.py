@@ -46,5 +46,5 @@ def predictions_picture(sweep: Sweep, slots: Sequence[Slot], tracking: Tracking)
 
 def _label(contender: Contender) -> str:
     params = {name: value for name, value in contender.params.items() if value or name == "alpha"}
-    numbers = [f"{name}={value:.3g}" if isinstance(value, int | float) else value for name, value in params.items()]
-    return "\n".join([contender.loss.replace("_", " "), *numbers])
+    shown = [f"{k}={v:.3g}" if isinstance(v, int | float) else f"{k}={v}" for k, v in params.items()]
+    return "\n".join([contender.loss.replace("_", " "), *shown])

@@ -93,23 +93,24 @@ def _check_augment(spec: SweepSpec, info: DatasetInfo) -> None:
 
 
 def _model(spec: SweepSpec, info: DatasetInfo) -> ModelChoice:
-    if spec.model.name == "auto":
-        return ModelChoice(name=default_model(info.kind, info.shape))
-    if info.kind not in MODELS[spec.model.name].takes:
+    model = spec.model
+    if model.name == "auto":
+        model = ModelChoice(name=default_model(info.kind, info.shape))
+    if info.kind not in MODELS[model.name].takes:
         able = [row.name for row in MODELS.values() if info.kind in row.takes]
         raise invalid(
             "model",
-            f"{spec.model.name} takes no {_INPUTS[info.kind]}, which {info.name} has.",
+            f"{model.name} takes no {_INPUTS[info.kind]}, which {info.name} has.",
             f"auto or one of {', '.join(able)}",
         )
-    if spec.model.name not in _FLAT and info.kind != "vector" and min(info.shape[1:]) < SMALLEST_IMAGE:
+    if model.name not in _FLAT and min(info.shape[1:]) < SMALLEST_IMAGE:
         size = " x ".join(map(str, info.shape[1:]))
         raise invalid(
             "model",
-            f"{spec.model.name} takes images of {SMALLEST_IMAGE} pixels a side or more, and {info.name} has {size}.",
-            f"auto or one of {', '.join(_FLAT)}",
+            f"{model.name} takes images of {SMALLEST_IMAGE} pixels a side or more, and {info.name} has {size}.",
+            "larger images" if info.kind == "dense" else f"auto or one of {', '.join(_FLAT)}",
         )
-    return spec.model
+    return model
 
 
 def _training(training: Training, info: DatasetInfo) -> Training:

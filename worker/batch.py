@@ -107,7 +107,7 @@ class Batch:
         run_id = self._tracking.start(
             experiment_id,
             name=name,
-            params=run_params(sweep, self._scenario, members, data),
+            params=run_params(sweep, self._scenario, members, data, content=dataset.info.content),
             tags=run_tags(sweep, claim, worker=self._worker),
         )
         self._attempts[claim.number] = Attempt(
@@ -184,7 +184,7 @@ class Batch:
             return
         found, metrics = attempt.observation.finish(training.test(positions))
         self._tracking.log(attempt.run_id, {**metrics, "value": value}, step=training.epoch)
-        median = sorted(range(len(found)), key=lambda at: found[at]["value"])[len(found) // 2]
+        median = sorted(range(len(found)), key=lambda at: found[at]["value"])[(len(found) - 1) // 2]
         files = pictures(
             training, positions[median], member=attempt.members[median], data=data,
             title=attempt.observation.title, classes=self._sweep.dataset.classes,

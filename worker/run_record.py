@@ -27,7 +27,9 @@ def run_name(claim: Claim, scenario: Scenario, trial: TrialSpec) -> str:
     return " ".join([*shown, scenario.title, trial.loss, f"#{claim.number}"])
 
 
-def run_params(sweep: Sweep, scenario: Scenario, members: Sequence[Member], data: DeviceData) -> dict[str, object]:
+def run_params(
+    sweep: Sweep, scenario: Scenario, members: Sequence[Member], data: DeviceData, *, content: str
+) -> dict[str, object]:
     """Everything that made the numbers: enough to train the trial again without the service."""
     trial = asdict(members[0].trial)
     loss_params = trial.pop("loss_params")
@@ -38,7 +40,7 @@ def run_params(sweep: Sweep, scenario: Scenario, members: Sequence[Member], data
         **loss_params,
         "dataset": sweep.spec.dataset.name,
         **{f"dataset_{name}": value for name, value in sweep.spec.dataset.params.items()},
-        "dataset_content": sweep.dataset.content,
+        "dataset_content": content,
         "profile": scenario.profile,
         "ratio": scenario.ratio,
         **trial,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from ..errors import DatasetError
+from ..errors import DatasetError, ImbalanceError
 from ..split import split_images
 from .content import content_hash
 from .dataset import IGNORED, DatasetInfo
@@ -27,7 +27,12 @@ def write_dense(raw: DenseRaw, folder: Path, *, source: Source, fingerprint: str
     _check_images(image_counts_NC, raw, dataset=source.name)
     is_test_N = raw.is_test_N
     if is_test_N is None:
-        aside = split_images(image_counts_NC, fraction=raw.test_fraction, seed=TEST_SEED)
+        try:
+            aside = split_images(image_counts_NC, fraction=raw.test_fraction, seed=TEST_SEED)
+        except ImbalanceError as error:
+            raise DatasetError(
+                f"no test images can be set aside: {error.problem.problem}", dataset=source.name
+            ) from error
         is_test_N = np.zeros(raw.images, dtype=np.bool_)
         is_test_N[aside.validation] = True
     _check_disk(raw, folder, dataset=source.name)

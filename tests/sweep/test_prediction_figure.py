@@ -91,9 +91,9 @@ def test_classes_stand_in_a_legend_beside_their_colours(drawn: list[Figure]) -> 
     predictions_figure([Section("", [("a", predictions())])], title="t", classes=["ground", "disc", "ring"])
     (legend,) = drawn[0].legends
     assert legend.get_title().get_text() == "class"
-    assert [text.get_text() for text in legend.get_texts()] == ["ground", "disc", "ring"]
-    patches = [to_rgb(patch.get_facecolor()) for patch in legend.get_patches()]
-    np.testing.assert_allclose(patches, [to_rgb(colour) for colour in class_colours(3)])
+    assert [text.get_text() for text in legend.get_texts()] == ["ground", "disc", "ring", "ignored"]
+    patches = [to_rgb(patch.get_facecolor()) for patch in legend.get_patches()][:3]
+    np.testing.assert_allclose(patches, [to_rgb(colour) for colour in class_colours(3, shown=[0, 1, 2])])
 
 
 def test_grey_images_are_drawn_grey(drawn: list[Figure]) -> None:
@@ -114,7 +114,7 @@ def test_scenarios_stand_one_below_the_other_though_they_have_fewer_columns(draw
 
 @pytest.mark.parametrize("classes", [2, 9, 30])
 def test_every_class_has_a_colour_of_its_own(classes: int) -> None:
-    colours = [to_rgb(colour) for colour in class_colours(classes)]
+    colours = [to_rgb(colour) for colour in class_colours(classes, shown=range(classes))]
     assert len(set(colours)) == classes
     assert colours[:2] == [to_rgb("#D9D9D9"), to_rgb("#0072B2")]
 
@@ -124,4 +124,12 @@ def test_any_name_stands_in_the_legend_and_any_text_in_a_title(drawn: list[Figur
     section = Section("step, ratio 2", [("a_b$\\frac$", predictions())])
     predictions_figure([section], title="cost in $ and $", classes=names)
     (legend,) = drawn[0].legends
-    assert [text.get_text().replace(r"\$", "$").strip() for text in legend.get_texts()] == names
+    assert [text.get_text().replace(r"\$", "$").strip() for text in legend.get_texts()] == [*names, "ignored"]
+
+
+def test_of_many_classes_those_that_are_seen_are_named_in_the_first_colours(drawn: list[Figure]) -> None:
+    names = [f"class {n}" for n in range(60)]
+    predictions_figure([Section("", [("a", predictions(41))])], title="t", classes=names)
+    (legend,) = drawn[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == ["class 0", "class 1", "class 41", "ignored"]
+    assert to_rgb(legend.get_patches()[2].get_facecolor()) == to_rgb("#E69F00")

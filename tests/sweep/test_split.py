@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from sweep.errors import ImbalanceError
 from sweep.imbalance import exponential
-from sweep.split import Scheme, default_validation_size, index_hash, split, split_images, stratified_sizes
+from sweep.split import (
+    Scheme,
+    default_validation_size,
+    index_hash,
+    share_deviation,
+    split,
+    split_images,
+    stratified_sizes,
+)
 
 SCHEMES: tuple[Scheme, ...] = ("balanced_holdout", "stratified_holdout")
 
@@ -105,9 +113,26 @@ def test_images_validate_by_the_rarest_class_that_they_show() -> None:
     assert one.validation.tolist() == again.validation.tolist() != other.validation.tolist()
 
 
-def test_images_that_leave_a_class_untrained_are_refused() -> None:
-    # The second class is seen in two images that the third class groups, one of which validates.
-    with pytest.raises(ImbalanceError, match="no training pixels of class 1"):
+def test_images_that_cannot_show_every_class_to_both_parts_are_refused() -> None:
+    # Only one of three images shows the third class.
+    with pytest.raises(ImbalanceError, match="so that both parts show every class"):
         split_images(
             np.array([[9, 0, 0], [9, 0, 0], [8, 1, 0], [8, 0, 1]])[[0, 0, 1]] * [1, 0, 1], fraction=0.5, seed=0
         )
+
+
+@pytest.mark.parametrize(("images", "rare_in"), [(60, 12), (200, 35)])
+def test_training_shares_are_within_5_percent_of_the_pools_whatever_the_seed(images: int, rare_in: int) -> None:
+    random = np.random.default_rng(0)
+    counts_NC = np.stack([np.full(images, 2000), random.integers(20, 80, images)], axis=1)
+    counts_NC[rare_in:, 1] = 0
+    for seed in range(20):
+        train_C = counts_NC[split_images(counts_NC, fraction=0.2, seed=seed).train].sum(axis=0)
+        assert share_deviation(train_C, counts_NC.sum(axis=0)) <= 0.05
+
+
+def test_images_without_a_labelled_pixel_take_no_part_of_the_rare_ones_group() -> None:
+    counts_NC = np.array([[50, 4]] * 10 + [[0, 0]] * 60)
+    for seed in range(10):
+        made = split_images(counts_NC, fraction=0.2, seed=seed)
+        assert counts_NC[made.validation, 1].sum() == 8

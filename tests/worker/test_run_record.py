@@ -57,7 +57,7 @@ def named(
     data = DeviceData(**arrays, classes=len(sweep.dataset.classes), device=CPU)
     dataset = Dataset(info=info, **arrays)
     members = replicates(trial_spec(sweep.spec, claim, device=CPU), sweep=sweep, scenario=scenario, dataset=dataset)
-    return run_params(sweep, scenario, members, data)
+    return run_params(sweep, scenario, members, data, content=info.content)
 
 
 def test_a_run_carries_all_that_made_its_numbers(

@@ -3,7 +3,9 @@
 Shapes: N samples, B samples of a batch, F features, C classes, and images of (channels, H, W).
 """
 
+import math
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,7 +16,8 @@ IGNORED = 255
 """A pixel with this label, in labels of uint8, counts nowhere."""
 _IGNORE_INDEX = -100
 """What losses know it by."""
-_COUNTED_AT_ONCE = 4096
+_COUNTED_AT_ONCE = 2**22
+"""Labels, or values of a channel, so that counting takes little memory beside them."""
 _SHARE_OF_MEMORY = 0.5
 """Data that need more of a GPU's free memory stay on the host, and go to the GPU by batch."""
 
@@ -58,7 +61,7 @@ class Part:
     def class_counts(self, index: Tensor) -> Tensor:
         """Samples (pixels, where labels are dense) of each class (C,) among these rows, int64."""
         counts_C = torch.zeros(self._classes, dtype=torch.int64, device=self._device)
-        for index_B in torch.split(index, _COUNTED_AT_ONCE):
+        for index_B in torch.split(index, _rows_at_once(self._labels.shape)):
             target = self.targets_of(index_B).flatten()
             counts_C += torch.bincount(target[target >= 0], minlength=self._classes)
         return counts_C
@@ -148,8 +151,19 @@ def _check_part(
 
 
 def _extremes(labels: NDArray[np.integer]) -> tuple[int, int]:
-    kept = labels if labels.ndim == 1 else np.flatnonzero(np.bincount(labels.ravel(), minlength=IGNORED + 1)[:IGNORED])
+    if labels.ndim == 1:
+        return int(labels.min()), int(labels.max())
+    rows = _rows_at_once(labels.shape)
+    counts = sum(
+        np.bincount(labels[start : start + rows].ravel(), minlength=IGNORED + 1)
+        for start in range(0, len(labels), rows)
+    )
+    kept = np.flatnonzero(np.asarray(counts)[:IGNORED])
     return (int(kept.min()), int(kept.max())) if len(kept) else (0, 0)
+
+
+def _rows_at_once(shape: Sequence[int]) -> int:
+    return max(_COUNTED_AT_ONCE // math.prod(shape[1:]), 1)
 
 
 def _mapped(array: NDArray[np.generic]) -> Tensor:
@@ -161,7 +175,7 @@ def _mapped(array: NDArray[np.generic]) -> Tensor:
 def _channel_scale(images: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
     # Sums of squares over a whole pool lose digits; 256 counts a channel give the moments exactly.
     counts = torch.zeros(images.shape[1], 256, dtype=torch.int64, device=device)
-    for some in torch.split(images, _COUNTED_AT_ONCE):
+    for some in torch.split(images, _rows_at_once(images[:, 0].shape)):
         channels = some.to(device).unbind(1)
         counts += torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in channels])
     shares = counts.double() / counts.sum(dim=1, keepdim=True)

@@ -23,6 +23,8 @@ class Trace:
 
     rates: list[float]
     sizes: list[int]
+    counted_S: Tensor
+    """Elements that each step's loss is a mean of: samples, or pixels that are not ignored."""
     loss_S: Tensor
     mean_weight: Tensor
     importance_SC: Tensor | None
@@ -63,17 +65,22 @@ class Learner:
         losses: list[Tensor] = []
         importances: list[Tensor] = []
         seen: list[Tensor] = []
+        counted: list[Tensor] = []
         self.model.train()
         for index_B, rate in zip(batches, rates, strict=True):
             inputs_B, target_B = self._augmented(data.train.inputs_of(index_B), data.train.targets_of(index_B))
             losses.append(self._step(inputs_B, target_B, rate=rate))
+            if data.train.is_dense:
+                counted.append((target_B >= 0).sum())
             if isinstance(self._criterion, AdaptiveLoss):
                 importances.append(self._criterion.importance.clone())
                 seen.append(_tally(target_B, data.classes))
         importance_SC, seen_SC = (torch.stack(steps) if steps else None for steps in (importances, seen))
+        sizes = [len(index_B) for index_B in batches]
         return Trace(
             rates=rates,
-            sizes=[len(index_B) for index_B in batches],
+            sizes=sizes,
+            counted_S=torch.stack(counted) if counted else torch.tensor(sizes),
             loss_S=torch.stack(losses),
             mean_weight=_mean_weight(importance_SC, seen_SC, device=data.device),
             importance_SC=importance_SC,

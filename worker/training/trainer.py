@@ -98,7 +98,7 @@ class Training:
         arrays: Iterator[NDArray[np.float64]],
         seconds: float,
     ) -> EpochRecord:
-        loss_S, mean_weight, confusion_CC, nll = (next(arrays) for _ in range(4))
+        loss_S, counted_S, mean_weight, confusion_CC, nll = (next(arrays) for _ in range(5))
         importance_SC = None if trace.importance_SC is None else next(arrays).astype(np.float32)
         return EpochRecord(
             member=position,
@@ -106,7 +106,7 @@ class Training:
             steps=len(trace.sizes),
             samples=sum(trace.sizes),
             lr=trace.rates[-1],
-            train_loss=float(np.average(loss_S, weights=trace.sizes)),
+            train_loss=_weighted_mean(loss_S, counted_S),
             mean_weight=float(mean_weight),
             importance_SC=importance_SC,
             validation=_evaluation(confusion_CC, nll),
@@ -115,8 +115,12 @@ class Training:
         )
 
 
+def _weighted_mean(loss_S: NDArray[np.float64], counted_S: NDArray[np.float64]) -> float:
+    return float((loss_S * counted_S).sum() / max(counted_S.sum(), 1))
+
+
 def _tensors(trace: Trace, counts: Counts) -> list[Tensor]:
-    tensors = [trace.loss_S, trace.mean_weight, counts.confusion_CC, counts.nll]
+    tensors = [trace.loss_S, trace.counted_S, trace.mean_weight, counts.confusion_CC, counts.nll]
     return tensors if trace.importance_SC is None else [*tensors, trace.importance_SC]
 
 
@@ -124,7 +128,7 @@ def _to_host(tensors: Sequence[Tensor]) -> list[NDArray[np.float64]]:
     # One transfer for all of them; float64 holds float32 and every count below 2**53 exactly.
     if not tensors:
         return []
-    flat = torch.cat([tensor.flatten().double() for tensor in tensors]).cpu().numpy()
+    flat = torch.cat([tensor.flatten().double().to(tensors[0].device) for tensor in tensors]).cpu().numpy()
     ends = np.cumsum([tensor.numel() for tensor in tensors])
     parts = np.split(flat, ends[:-1])
     return [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]

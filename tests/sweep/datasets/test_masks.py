@@ -195,7 +195,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     ),
     "a class listed twice": (
         lambda own: (own / "classes.txt").write_text("sky\nroad\nsky\n"),
-        ("classes.txt has 3 lines, 2 of them different",),
+        ("classes.txt has 3 classes, 2 of them different",),
     ),
     "a list that is no text": (lambda own: (own / "classes.txt").write_bytes(b"\xff\xfe\n"), ("not UTF-8 text",)),
     "a class that no image shows": (
