@@ -102,7 +102,9 @@ def _on_alpha(scenario: Answer) -> str:
     by_alpha = len({trial["params"]["alpha"] for trial in trials}) == len(trials)
     names = {t["trial"]: f"{t['params']['alpha']:.3g}" if by_alpha else f"#{t['trial']}" for t in trials}
     first = f"alpha={names[best['trial']]}" if by_alpha else names[best["trial"]]
-    others = [names[number] for number in scenario["indistinguishable"]["trials"] if number != best["trial"]]
+    equals = scenario["indistinguishable"]["trials"]
+    by_value = sorted(trials, key=lambda trial: trial["params"]["alpha"]) if by_alpha else trials
+    others = [names[t["trial"]] for t in by_value if t["trial"] in equals and t["trial"] != best["trial"]]
     if not others:
         return f"{first} scored highest on validation, and the others can be told from it."
     listed = ", ".join(others[:_MAX_ALPHAS])
