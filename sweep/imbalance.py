@@ -94,7 +94,7 @@ def pixel_counts(
     """
     if profile in ("natural", "counts"):
         raise ImbalanceError(
-            f"Profile {profile} has no counts to make pixels by.",
+            f"Pixels are made by a ratio, and profile {profile} has none.",
             expected="exponential, step or linear with ratios: this data set is made to order",
             field="imbalance.profile",
         )

@@ -15,6 +15,7 @@ from .recipe import RECIPE, Recipe
 
 FOLDERS = {"images", "masks"}
 CLASSES = "classes.txt"
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MASK_MODES = frozenset({"1", "L", "P"})
 
 
@@ -86,6 +87,8 @@ def _checked(names: Sequence[str], where: str, *, dataset: str) -> tuple[str, ..
 def _read(
     pairs: Sequence[tuple[Path, Path]], recipe: Recipe, *, classes: tuple[str, ...] | None, dataset: str
 ) -> DenseRaw:
+    for path in (path for pair in pairs for path in pair):
+        _check_png(path, dataset=dataset)
     looks = [look(image, dataset=dataset) for image, _ in pairs]
     sizes = {size: image for (_, size), (image, _) in zip(looks, pairs, strict=True)}
     if recipe.size is None and len(sizes) > 1:
@@ -149,6 +152,14 @@ def _mask(
             dataset=dataset,
         )
     return labels_HW
+
+
+def _check_png(path: Path, *, dataset: str) -> None:
+    # A JPEG called .png would open as well, and its blurred values would be read as classes.
+    with path.open("rb") as file:
+        if file.read(len(_SIGNATURE)) != _SIGNATURE:
+            problem = f"{place_of(path)} cannot be read as an image of the kind PNG, whatever its name says"
+            raise DatasetError(f"{problem}. Expected PNG files only.", dataset=dataset)
 
 
 def _grey_depth(path: Path) -> int:

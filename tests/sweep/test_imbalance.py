@@ -149,8 +149,8 @@ def test_pixels_fall_as_the_profile_says_and_fill_the_images(ratio: float) -> No
 @pytest.mark.parametrize(
     ("profile", "ratio", "field", "message"),
     [
-        ("natural", 10, "imbalance.profile", "no counts to make pixels by"),
-        ("counts", 10, "imbalance.profile", "no counts to make pixels by"),
+        ("natural", 10, "imbalance.profile", "Pixels are made by a ratio"),
+        ("counts", 10, "imbalance.profile", "Pixels are made by a ratio"),
         ("exponential", 1000, "imbalance.ratios", "smallest class would have 4 of 5120 pixels"),
     ],
 )

@@ -45,6 +45,10 @@ def put(folder: Path, place: str, image: NDArray[np.uint8] | Image.Image) -> Non
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(folder / place)
 
 
+def drawn_jpeg(path: Path) -> None:
+    Image.fromarray(drawn(1)[1]).save(path, format="JPEG")
+
+
 def kept(dataset: Dataset) -> dict[bytes, Labels]:
     """The mask of every image, training and test."""
     inputs = np.concatenate([dataset.train_inputs, dataset.test_inputs])
@@ -179,6 +183,10 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "a mask that is no image": (
         lambda own: (own / "masks/06.png").write_bytes(b"no picture"),
         ("masks/06.png cannot be read as an image",),
+    ),
+    "a mask of another kind under the name": (
+        lambda own: drawn_jpeg(own / "masks/06.png"),
+        ("masks/06.png cannot be read as an image of the kind PNG",),
     ),
     "an image that breaks off": (
         lambda own: (own / "images/06.png").write_bytes((own / "images/06.png").read_bytes()[:90]),
