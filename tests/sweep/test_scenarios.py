@@ -103,11 +103,11 @@ def test_the_objective_may_be_about_pixels_of_one_class(objective: str, over: Ov
         ({"imbalance": {**EXPONENTIAL, "n_max": 50}}, "imbalance.n_max", "fix the pixels", "no n_max"),
         (
             {"imbalance": {"profile": "natural"}}, "imbalance.profile",
-            "no counts to make pixels by", "exponential, step",
+            "Pixels are made by a ratio", "exponential, step",
         ),
         (
             {"imbalance": {"profile": "counts", "counts": {"disc": 9}}}, "imbalance.profile",
-            "no counts to make pixels by", "exponential, step",
+            "Pixels are made by a ratio", "exponential, step",
         ),
         (
             {"imbalance": {"profile": "exponential", "ratios": [1, 1000]}}, "imbalance.ratios",
