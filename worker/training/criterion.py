@@ -1,37 +1,144 @@
-"""The loss that a trial names, looked up in `loss` and ready to be called on logits and targets."""
+"""The losses of members that learn together, looked up in `loss` by the names in their trials.
+
+Shapes: K members, of which G share a loss's name; B samples a batch, C classes.
+"""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+import torch
 from torch import Tensor
 
 import loss
-from loss import AdaptiveLoss, baselines
+from loss import baselines
+from loss.functional import adaptive
 
-Criterion = Callable[[Tensor, Tensor], Tensor]
+from .trial import TrialSpec
 
 ADAPTIVE = "adaptive"
+_ADAPTIVE_PARAMS = ("alpha", "label_smoothing")
 
 
-def build_criterion(name: str, *, params: Mapping[str, float | str], class_counts_C: Tensor) -> Criterion:
-    """The loss called `name`: from logits (B, C, ...) and targets (B, ...) to a mean over the batch.
+class Criterion:
+    """One loss a member, computed at once for all members whose losses have one name.
 
-    "adaptive" gives a new `AdaptiveLoss` on the device of `class_counts_C`; any other name the function of
-    `loss.baselines`, which gets the class counts where it has a parameter for them. Raises ValueError for an
-    unknown loss or parameter.
+    Raises ValueError for an unknown loss or parameter.
     """
-    if name == ADAPTIVE:
-        _refuse_unknown(name, params=params, known=inspect.signature(AdaptiveLoss).parameters)
-        adaptive: Callable[..., AdaptiveLoss] = AdaptiveLoss
-        return adaptive(len(class_counts_C), **params).to(class_counts_C.device)
+
+    def __init__(self, specs: Sequence[TrialSpec], class_counts_KC: Tensor, *, dtype: torch.dtype) -> None:
+        """`class_counts_KC` are the training samples of each member, for the losses that ask for them."""
+        for spec in specs:
+            check_loss(spec.loss, spec.loss_params)
+        self._specs, self._class_counts_KC = list(specs), class_counts_KC
+        self.importance_KC = torch.ones(class_counts_KC.shape, dtype=dtype, device=class_counts_KC.device)
+        self._group()
+
+    @property
+    def adaptive(self) -> list[int]:
+        """The members that have an importance."""
+        return [k for k, spec in enumerate(self._specs) if spec.loss == ADAPTIVE]
+
+    def __call__(self, logits_KBC: Tensor, target_KB: Tensor) -> Tensor:
+        """The loss of each member (K,), its importance moved first where it has one."""
+        losses_K: list[Tensor | None] = [None] * len(self._specs)
+        for members, compute in self._groups:
+            index = None if len(members) == len(self._specs) else torch.tensor(members, device=logits_KBC.device)
+            chosen = (logits_KBC, target_KB) if index is None else (logits_KBC[index], target_KB[index])
+            loss_G = compute(*chosen)
+            for k, loss_of_member in zip(members, loss_G.unbind(), strict=True):
+                losses_K[k] = loss_of_member
+        return torch.stack([found for found in losses_K if found is not None])
+
+    def keep(self, members: Sequence[int]) -> None:
+        """Goes on with these members alone, in this order."""
+        index = torch.tensor(list(members), dtype=torch.int64, device=self.importance_KC.device)
+        self._specs = [self._specs[k] for k in members]
+        self._class_counts_KC, self.importance_KC = self._class_counts_KC[index], self.importance_KC[index]
+        self._group()
+
+    def _group(self) -> None:
+        by_kind: dict[tuple[object, ...], list[int]] = {}
+        for k, spec in enumerate(self._specs):
+            words = tuple(sorted(item for item in spec.loss_params.items() if not _varies(*item)))
+            numbers = tuple(sorted(name for name, value in spec.loss_params.items() if _varies(name, value)))
+            by_kind.setdefault((spec.loss, words, numbers), []).append(k)
+        self._groups = [(members, self._computed(members, *kind)) for kind, members in by_kind.items()]  # type: ignore[arg-type]
+
+    def _computed(
+        self, members: list[int], name: str, words: tuple[tuple[str, object], ...], numbers: tuple[str, ...]
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        dtype, device = self.importance_KC.dtype, self.importance_KC.device
+        given = {
+            number: torch.tensor([self._specs[k].loss_params[number] for k in members], dtype=dtype, device=device)
+            for number in numbers
+        }
+        index = torch.tensor(members, device=device)
+        if name == ADAPTIVE:
+            return partial(self._adaptive, index=index, given=given, fixed=dict(words))
+        function = getattr(baselines, name)
+        if "class_counts" in inspect.signature(function).parameters:
+            given["class_counts"] = self._class_counts_KC[index]
+        return partial(self._plain, function=function, given=given, fixed=dict(words))
+
+    def _adaptive(
+        self,
+        logits_GBC: Tensor,
+        target_GB: Tensor,
+        *,
+        index: Tensor,
+        given: Mapping[str, Tensor],
+        fixed: Mapping[str, object],
+    ) -> Tensor:
+        given = {"importance_C": self.importance_KC[index], **given}
+        loss_G, importance_GC = _mapped(adaptive, logits_GBC, target_GB, given=given, fixed=fixed)
+        self.importance_KC = self.importance_KC.index_copy(0, index, importance_GC)
+        return loss_G
+
+    def _plain(
+        self,
+        logits_GBC: Tensor,
+        target_GB: Tensor,
+        *,
+        function: Callable[..., Tensor],
+        given: Mapping[str, Tensor],
+        fixed: Mapping[str, object],
+    ) -> Tensor:
+        (loss_G,) = _mapped(lambda *a, **k: (function(*a, **k),), logits_GBC, target_GB, given=given, fixed=fixed)
+        return loss_G
+
+
+def _mapped(
+    function: Callable[..., tuple[Tensor, ...]],
+    logits_GBC: Tensor,
+    target_GB: Tensor,
+    *,
+    given: Mapping[str, Tensor],
+    fixed: Mapping[str, object],
+) -> tuple[Tensor, ...]:
+    """`function` of every member at once, what differs between them as tensors; of a single one as it is."""
+    names = tuple(given)
+
+    def one(logits_BC: Tensor, target_B: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+        return function(logits_BC, target_B, **dict(zip(names, values, strict=True)), **fixed)
+
+    if len(logits_GBC) == 1:
+        alone = one(logits_GBC[0], target_GB[0], *(value[0] for value in given.values()))
+        return tuple(tensor[None] for tensor in alone)
+    mapped: tuple[Tensor, ...] = torch.func.vmap(one)(logits_GBC, target_GB, *given.values())
+    return mapped
+
+
+def check_loss(name: str, params: Mapping[str, float | str]) -> None:
+    """Raises ValueError where there is no such loss, or it takes no such parameter."""
     if name not in (known_losses := loss_names()):
         raise ValueError(f"Expected a loss among {', '.join(known_losses)}, got {name!r}. Name one of these.")
-    function: Callable[..., Tensor] = getattr(baselines, name)
-    known = inspect.signature(function).parameters
-    _refuse_unknown(name, params=params, known=known)
-    counts = {"class_counts": class_counts_C} if "class_counts" in known else {}
-    return partial(function, **counts, **params)
+    known = _ADAPTIVE_PARAMS if name == ADAPTIVE else tuple(inspect.signature(getattr(baselines, name)).parameters)
+    if unknown := set(params) - set(known):
+        raise ValueError(
+            f"Expected parameters of {name} among {', '.join(known)}, got {', '.join(sorted(unknown))}."
+            " Remove them or name another loss."
+        )
 
 
 def loss_names() -> tuple[str, ...]:
@@ -40,9 +147,6 @@ def loss_names() -> tuple[str, ...]:
     return (ADAPTIVE, *sorted(own))
 
 
-def _refuse_unknown(name: str, *, params: Mapping[str, float | str], known: Mapping[str, inspect.Parameter]) -> None:
-    if unknown := set(params) - set(known):
-        raise ValueError(
-            f"Expected parameters of {name} among {', '.join(known)}, got {', '.join(sorted(unknown))}."
-            " Remove them or name another loss."
-        )
+def _varies(name: str, value: float | str) -> bool:
+    """Whether members may differ in it within one call; without smoothing the losses take a shorter way."""
+    return not isinstance(value, str) and not (name == "label_smoothing" and value == 0)

@@ -1,14 +1,11 @@
 """How a model does on samples, counted where the samples lie."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-from .data import Part
 
 EVALUATION_BATCH = 512
 _PIXELS = 2**21
@@ -17,34 +14,38 @@ _PIXELS = 2**21
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Counts:
-    """Counts on the device: confusion (C, C), int64, rows true, and mean nll in nats (0-d, float64)."""
+    """Counts of K members on the device: confusion (K, C, C), int64, rows true, and mean nll (K,) in nats, float64."""
 
-    confusion_CC: Tensor
-    nll: Tensor
+    confusion_KCC: Tensor
+    nll_K: Tensor
 
 
 def evaluate(
-    forward: Callable[[Tensor], Tensor],
-    part: Part,
+    logits_of: Callable[[Tensor], Tensor],
+    targets_of: Callable[[Tensor], Tensor],
+    index_RN: Tensor,
     *,
-    index: Tensor,
-    classes: int,
+    members_and_classes: tuple[int, int],
+    pixels: int,
 ) -> Counts:
-    """What the raw logits of `forward` say about the rows `index` (at least one) of a pool or a test set.
+    """What the raw logits of K members say about the rows `index_RN` (R replicates' rows, at least one each).
 
-    What is ignored is counted nowhere. Nothing is moved to the host. The caller puts the model in evaluation mode.
+    Given rows (R, B), `logits_of` answers logits (K, B, C, …) and `targets_of` targets (K, B, …); `pixels` of an input
+    bound the batch. What is ignored is counted nowhere. Nothing is moved to the host. The caller puts the models in
+    evaluation mode.
     """
-    confusion = torch.zeros(classes * classes + 1, dtype=torch.int64, device=index.device)
-    nll_sum = torch.zeros((), dtype=torch.float64, device=index.device)
-    pixels = math.prod(part.inputs.shape[2:])
+    members, classes = members_and_classes
+    ignored = classes * classes
+    confusion = torch.zeros(members, ignored + 1, dtype=torch.int64, device=index_RN.device)
+    nll_K = torch.zeros(members, dtype=torch.float64, device=index_RN.device)
+    batch = max(min(EVALUATION_BATCH, _PIXELS // (pixels * members)), 1)
     with torch.inference_mode():
-        for index_B in torch.split(index, max(min(EVALUATION_BATCH, _PIXELS // pixels), 1)):
-            target_B = part.targets_of(index_B)
-            logits_BC = forward(part.inputs_of(index_B))
-            # The last cell takes what is ignored.
-            cell_B = torch.where(target_B < 0, classes * classes, target_B * classes + logits_BC.argmax(dim=1))
+        for index_RB in torch.split(index_RN, batch, dim=1):
+            target_KB, logits_KBC = targets_of(index_RB), logits_of(index_RB)
+            cell_KB = torch.where(target_KB < 0, ignored, target_KB * classes + logits_KBC.argmax(dim=2)).flatten(1)
             # Not bincount, which asks a GPU for the largest cell and so waits for it.
-            confusion.scatter_add_(0, cell_B.flatten(), torch.ones_like(cell_B).flatten())
-            nll_sum += functional.cross_entropy(logits_BC, target_B, reduction="sum")
-    confusion_CC = confusion[:-1].view(classes, classes)
-    return Counts(confusion_CC, nll_sum / confusion_CC.sum())
+            confusion.scatter_add_(1, cell_KB, torch.ones_like(cell_KB))
+            nll = functional.cross_entropy(logits_KBC.flatten(0, 1), target_KB.flatten(0, 1), reduction="none")
+            nll_K += nll.view(members, -1).sum(dim=1)
+    confusion_KCC = confusion[:, :-1].view(members, classes, classes)
+    return Counts(confusion_KCC, nll_K / confusion_KCC.sum(dim=(1, 2)))

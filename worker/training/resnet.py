@@ -4,8 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .stacked import Stackable
 
-class CifarResNet(nn.Module):
+
+class CifarResNet(Stackable):
     """Logits (B, classes) from images (B, channels, H, W): three stages of `blocks` blocks each.
 
     The stages have 16, 32 and 64 channels. Shortcuts are He's option A (no parameters). Weights of
@@ -30,11 +32,11 @@ class CifarResNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """The logits (B, classes)."""
         features: Tensor = self.stages(self.stem(images))
-        logits: Tensor = self.head(features.mean(dim=(2, 3)))
+        logits: Tensor = self.head(features.mean(dim=(-2, -1)))
         return logits
 
 
-class _Block(nn.Module):
+class _Block(Stackable):
     def __init__(self, in_channels: int, out_channels: int, *, stride: int) -> None:
         super().__init__()
         self.residual = nn.Sequential(
@@ -50,7 +52,7 @@ class _Block(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         before = self.new_channels // 2
         after = self.new_channels - before
-        shortcut = images[:, :, :: self.stride, :: self.stride]
+        shortcut = images[..., :: self.stride, :: self.stride]
         shortcut = functional.pad(shortcut, (0, 0, 0, 0, before, after))
         return torch.relu(self.residual(images) + shortcut)
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["constant", "step", "cosine"]
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float64"]
+"""float64 is for tests: it tells what a computation owes to rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .stacked import Stackable
 
-class UNet(nn.Module):
+
+class UNet(Stackable):
     """From images (B, channels, H, W) of any size to logits (B, classes, H, W)."""
 
     def __init__(self, *, channels: int, classes: int, width: int, depth: int) -> None:
@@ -19,6 +21,7 @@ class UNet(nn.Module):
         widths = [width * 2**level for level in range(depth + 1)]
         self.down = nn.ModuleList(_block(before, after) for before, after in pairwise([channels, *widths]))
         self.up = nn.ModuleList(_block(below + level, level) for level, below in pairwise(widths))
+        self.shrink, self.enlarge = nn.MaxPool2d(2), nn.Upsample(scale_factor=2)
         self.head = nn.Conv2d(width, classes, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -28,11 +31,10 @@ class UNet(nn.Module):
         features = functional.pad(images, (0, -width % multiple, 0, -height % multiple))
         levels: list[Tensor] = []
         for level, block in enumerate(self.down):
-            features = block(functional.max_pool2d(features, 2) if level else features)
+            features = block(self.shrink(features) if level else features)
             levels.append(features)
         for level in reversed(range(len(self.up))):
-            enlarged = functional.interpolate(features, scale_factor=2)
-            features = self.up[level](torch.cat([enlarged, levels[level]], dim=1))
+            features = self.up[level](torch.cat([self.enlarge(features), levels[level]], dim=-3))
         logits: Tensor = self.head(features)
         return logits[..., :height, :width]
 

@@ -1,48 +1,71 @@
-"""The loss that a trial names."""
+"""The losses that trials name, one a member."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 
 import loss
-from loss import AdaptiveLoss
-from worker.training.criterion import build_criterion, loss_names
+from worker.training.criterion import Criterion, check_loss, loss_names
+from worker.training.trial import TrialSpec
 
 LOGITS = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0]])
 TARGET = torch.tensor([0, 2, 1])
 COUNTS = torch.tensor([100, 10, 2])
 
 
-def test_adaptive_is_a_module_with_the_trials_alpha() -> None:
-    criterion = build_criterion("adaptive", params={"alpha": 0.25}, class_counts_C=COUNTS)
-    assert isinstance(criterion, AdaptiveLoss)
-    criterion(LOGITS, TARGET)
-    assert criterion.importance.tolist() == [0.75, 1.0, 1.0]
+def criterion(plain: TrialSpec, *losses: tuple[str, dict[str, float | str]]) -> Criterion:
+    """The losses of members that differ in them alone."""
+    specs = [replace(plain, loss=name, loss_params=params) for name, params in losses]
+    return Criterion(specs, COUNTS.expand(len(specs), -1), dtype=torch.float32)
 
 
-def test_two_members_do_not_share_an_importance() -> None:
-    first, second = (build_criterion("adaptive", params={}, class_counts_C=COUNTS) for _ in range(2))
-    first(LOGITS, TARGET)
-    assert isinstance(second, AdaptiveLoss)
-    assert second.importance.eq(1).all()
+def stacked(tensor: torch.Tensor, members: int) -> torch.Tensor:
+    return tensor.expand(members, *tensor.shape)
 
 
-def test_parameters_reach_the_loss() -> None:
-    criterion = build_criterion("cross_entropy", params={"label_smoothing": 0.2}, class_counts_C=COUNTS)
-    assert criterion(LOGITS, TARGET) == loss.cross_entropy(LOGITS, TARGET, label_smoothing=0.2)
+def test_each_member_moves_an_importance_of_its_own(plain: TrialSpec) -> None:
+    both = criterion(plain, ("adaptive", {"alpha": 0.25}), ("focal", {}), ("adaptive", {"alpha": 0.5}))
+    both(stacked(LOGITS, 3), stacked(TARGET, 3))
+    assert both.adaptive == [0, 2]
+    assert both.importance_KC.tolist() == [[0.75, 1.0, 1.0], [1.0, 1.0, 1.0], [0.5, 1.0, 1.0]]
 
 
-def test_class_counts_reach_the_losses_that_ask_for_them() -> None:
-    criterion = build_criterion("weighted", params={}, class_counts_C=COUNTS)
-    assert criterion(LOGITS, TARGET) == loss.weighted(LOGITS, TARGET, class_counts=COUNTS)
+def test_names_numbers_words_and_class_counts_reach_the_losses(plain: TrialSpec) -> None:
+    chosen: list[tuple[str, dict[str, float | str]]] = [
+        ("cross_entropy", {"label_smoothing": 0.2}),
+        ("weighted", {"reduction": "weighted_mean"}),
+        ("weighted", {}),
+        ("focal", {"gamma": 0.5}),
+        ("focal", {"gamma": 3.0}),
+    ]
+    expected = [
+        loss.cross_entropy(LOGITS, TARGET, label_smoothing=0.2),
+        loss.weighted(LOGITS, TARGET, class_counts=COUNTS, reduction="weighted_mean"),
+        loss.weighted(LOGITS, TARGET, class_counts=COUNTS),
+        loss.focal(LOGITS, TARGET, gamma=0.5),
+        loss.focal(LOGITS, TARGET, gamma=3.0),
+    ]
+    together = criterion(plain, *chosen)(stacked(LOGITS, 5), stacked(TARGET, 5))
+    torch.testing.assert_close(together, torch.stack(expected))
+    for one, value in zip(chosen, expected, strict=True):
+        assert criterion(plain, one)(LOGITS[None], TARGET[None]) == value
 
 
-def test_every_name_gives_a_mean_that_can_be_minimised() -> None:
+def test_every_name_gives_a_mean_that_can_be_minimised(plain: TrialSpec) -> None:
     for name in loss_names():
-        logits = LOGITS.clone().requires_grad_()
-        value = build_criterion(name, params={}, class_counts_C=COUNTS)(logits, TARGET)
+        logits = LOGITS.clone()[None].requires_grad_()
+        params: dict[str, float | str] = {"alpha": 0.1} if name == "adaptive" else {}
+        (value,) = criterion(plain, (name, params))(logits, TARGET[None])
         (gradient,) = torch.autograd.grad(value, logits)
-        assert value.ndim == 0
         assert gradient.ne(0).any()
+
+
+def test_those_that_are_kept_keep_their_importance(plain: TrialSpec) -> None:
+    many = criterion(plain, *[("adaptive", {"alpha": alpha}) for alpha in (0.25, 0.5, 1.0)])
+    many(stacked(LOGITS, 3), stacked(TARGET, 3))
+    many.keep([2, 0])
+    assert many.importance_KC.tolist() == [[0.0, 1.0, 1.0], [0.75, 1.0, 1.0]]
 
 
 def test_the_pieces_of_a_loss_are_no_loss() -> None:
@@ -52,8 +75,8 @@ def test_the_pieces_of_a_loss_are_no_loss() -> None:
 
 def test_unknown_losses_and_parameters_are_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"among adaptive, .*cross_entropy.* got 'hinge'"):
-        build_criterion("hinge", params={}, class_counts_C=COUNTS)
+        check_loss("hinge", {})
     with pytest.raises(ValueError, match=r"of adaptive among .*alpha.* got gamma"):
-        build_criterion("adaptive", params={"gamma": 2.0}, class_counts_C=COUNTS)
+        check_loss("adaptive", {"gamma": 2.0})
     with pytest.raises(ValueError, match=r"of cross_entropy among .*label_smoothing.* got alpha"):
-        build_criterion("cross_entropy", params={"alpha": 0.1}, class_counts_C=COUNTS)
+        check_loss("cross_entropy", {"alpha": 0.1})

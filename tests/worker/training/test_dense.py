@@ -12,8 +12,8 @@ from sklearn.metrics import confusion_matrix
 from loss import weighted
 from worker.training import data as data_module
 from worker.training import evaluation
+from worker.training.cohort import Cohort
 from worker.training.data import DeviceData
-from worker.training.learner import Learner
 from worker.training.trainer import Training
 from worker.training.trial import Member, TrialSpec
 
@@ -90,19 +90,19 @@ def test_evaluation_leaves_out_what_is_ignored(
     batch: int, dense: DeviceData, spec: TrialSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluation, "EVALUATION_BATCH", batch)
-    learner = Learner(Member(spec, 1, TRAIN, VALIDATION), dense)
-    counts = learner.test()
+    cohort = Cohort([Member(spec, 1, TRAIN, VALIDATION)], dense)
+    counts = cohort.test()
     masks = arrays()["test_labels"]
     kept = masks != 255
-    guessed = learner.predict(dense.test.inputs).numpy()
+    guessed = cohort.predict(0, dense.test.inputs).numpy()
     assert guessed.shape == masks.shape
     np.testing.assert_array_equal(
-        counts.confusion_CC.numpy(), confusion_matrix(masks[kept], guessed[kept], labels=range(3))
+        counts.confusion_KCC[0].numpy(), confusion_matrix(masks[kept], guessed[kept], labels=range(3))
     )
     with torch.no_grad():
-        log_p = learner.model.eval()(dense.prepare(dense.test.inputs)).double().log_softmax(1).numpy()
+        log_p = cohort.model.eval()(dense.prepare(dense.test.inputs)[None])[0].double().log_softmax(1).numpy()
     row, height, width = np.nonzero(kept)
-    assert counts.nll.item() == pytest.approx(-log_p[row, masks[kept], height, width].mean(), rel=1e-5)
+    assert counts.nll_K.item() == pytest.approx(-log_p[row, masks[kept], height, width].mean(), rel=1e-5)
 
 
 def test_large_images_are_judged_a_few_at_a_time(
@@ -111,11 +111,17 @@ def test_large_images_are_judged_a_few_at_a_time(
     monkeypatch.setattr(evaluation, "_PIXELS", 2 * 8 * 9)
     seen: list[int] = []
 
-    def forward(inputs: torch.Tensor) -> torch.Tensor:
-        seen.append(len(inputs))
-        return torch.zeros(len(inputs), 3, 8, 9)
+    def logits_of(rows: torch.Tensor) -> torch.Tensor:
+        seen.append(rows.shape[1])
+        return torch.zeros(*rows.shape, 3, 8, 9)
 
-    evaluation.evaluate(forward, dense.train, index=torch.arange(5), classes=3)
+    evaluation.evaluate(
+        logits_of,
+        lambda rows: dense.train.targets_of(rows[0])[None],
+        torch.arange(5)[None],
+        members_and_classes=(1, 3),
+        pixels=8 * 9,
+    )
     assert seen == [2, 2, 1]
 
 
@@ -158,11 +164,11 @@ def test_a_batch_without_any_label_changes_no_importance_and_breaks_nothing(spec
     data = DeviceData(**empty, classes=3, device=CPU)
     (record,) = Training([Member(spec, 1, np.arange(4, 8), VALIDATION)], data).run_epoch()
     assert record.failure is None
-    lost = Learner(Member(replace(spec, augment=False), 1, np.arange(4), VALIDATION), data)
+    lost = Cohort([Member(replace(spec, augment=False), 1, np.arange(4), VALIDATION)], data)
     trace = lost.train_epoch(1)
-    assert trace.loss_S.tolist() == [0.0]
-    assert trace.importance_SC is not None
-    assert trace.importance_SC.tolist() == [[1.0, 1.0, 1.0]]
+    assert trace.loss_SK.tolist() == [[0.0]]
+    assert trace.importance_SAC is not None
+    assert trace.importance_SAC.tolist() == [[[1.0, 1.0, 1.0]]]
 
 
 def test_a_set_too_large_for_the_device_stays_mapped_and_gives_the_same_numbers(
@@ -182,9 +188,9 @@ def test_a_set_too_large_for_the_device_stays_mapped_and_gives_the_same_numbers(
 def test_alpha_zero_leaves_the_weights_of_cross_entropy_to_the_last_bit(spec: TrialSpec, dense: DeviceData) -> None:
     zero = replace(spec, loss_params={"alpha": 0.0}, optimizer="adamw", lr=0.01)
     plain = replace(zero, loss="cross_entropy", loss_params={})
-    ours, theirs = (Learner(Member(one, 1, TRAIN, VALIDATION), dense) for one in (zero, plain))
+    ours, theirs = (Cohort([Member(one, 1, TRAIN, VALIDATION)], dense) for one in (zero, plain))
     for epoch in (1, 2):
-        assert torch.equal(ours.train_epoch(epoch).loss_S, theirs.train_epoch(epoch).loss_S)
+        assert torch.equal(ours.train_epoch(epoch).loss_SK, theirs.train_epoch(epoch).loss_SK)
     for name, value in ours.model.state_dict().items():
         assert torch.equal(value, theirs.model.state_dict()[name]), name
 
@@ -193,9 +199,9 @@ def test_losses_that_weigh_by_class_get_the_pixels_of_the_members_own_images(
     spec: TrialSpec, dense: DeviceData
 ) -> None:
     member = Member(replace(spec, loss="weighted", loss_params={}, augment=False, batch_size=12), 1, TRAIN, VALIDATION)
-    learner = Learner(member, dense)
+    cohort = Cohort([member], dense)
     masks = arrays()["train_labels"][TRAIN]
     counts = torch.tensor([int((masks == label).sum()) for label in range(3)])
-    logits = learner.model.train()(dense.prepare(dense.train.inputs[TRAIN]))
+    logits = cohort.model.train()(dense.prepare(dense.train.inputs[TRAIN])[None])[0]
     expected = weighted(logits, dense.train.targets_of(torch.tensor(TRAIN)), class_counts=counts).detach()
-    torch.testing.assert_close(learner.train_epoch(1).loss_S, expected[None])
+    torch.testing.assert_close(cohort.train_epoch(1).loss_SK, expected[None, None])

@@ -1,18 +1,20 @@
 """Learning rates by step, and optimizers as the trial asks for them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from worker.training.optimization import build_optimizer, learning_rates
+from worker.training.optimization import OPTIMIZERS, Flat, schedule_factors
 from worker.training.trial import TrialSpec
 
 
 def all_rates(spec: TrialSpec, *, steps: int) -> list[float]:
     """The rates of every step of a trial."""
-    return [rate for at in range(spec.epochs) for rate in learning_rates(spec, epoch=at + 1, steps=steps)]
+    factors = [factor for at in range(spec.epochs) for factor in schedule_factors(spec, epoch=at + 1, steps=steps)]
+    return [spec.lr * factor for factor in factors]
 
 
 def test_a_constant_schedule_keeps_the_learning_rate(plain: TrialSpec) -> None:
@@ -26,8 +28,8 @@ def test_warmup_rises_linearly_and_ends_at_the_learning_rate(plain: TrialSpec) -
 
 def test_the_step_schedule_of_protocol_a_falls_after_epochs_160_and_180(plain: TrialSpec) -> None:
     spec = replace(plain, schedule="step", epochs=200, warmup_epochs=5)
-    ends = [learning_rates(spec, epoch=epoch, steps=97)[-1] for epoch in (5, 160, 180, 200)]
-    starts = [learning_rates(spec, epoch=epoch, steps=97)[0] for epoch in (6, 161, 181)]
+    ends = [0.1 * schedule_factors(spec, epoch=epoch, steps=97)[-1] for epoch in (5, 160, 180, 200)]
+    starts = [0.1 * schedule_factors(spec, epoch=epoch, steps=97)[0] for epoch in (6, 161, 181)]
     assert ends == pytest.approx([0.1, 0.1, 1e-3, 1e-5])
     assert starts == pytest.approx([0.1, 1e-3, 1e-5])
 
@@ -47,29 +49,45 @@ def test_cosine_starts_after_the_warmup(plain: TrialSpec) -> None:
     assert rates[1:4] == pytest.approx([0.1, 0.1, 0.1 * (2 + 2**0.5) / 4])
 
 
-def test_sgd_follows_nesterov_momentum_with_weight_decay(plain: TrialSpec) -> None:
-    spec = replace(plain, lr=0.5, momentum=0.9, nesterov=True, weight_decay=0.1)
-    weight = nn.Parameter(torch.tensor([2.0]))
-    optimizer = build_optimizer(spec, [weight])
-    by_hand, velocity = 2.0, 0.0
-    for _ in range(3):
-        weight.grad = torch.tensor([1.0])
-        optimizer.step()
-        gradient = 1.0 + 0.1 * by_hand
-        velocity = 0.9 * velocity + gradient
-        by_hand -= 0.5 * (gradient + 0.9 * velocity)
-    assert weight.item() == pytest.approx(by_hand, rel=1e-5)
+def moved(specs: Sequence[TrialSpec], *, weight: float, gradients: Sequence[float]) -> list[float]:
+    """Where steps against these gradients bring the lone weight of each member."""
+    weights = nn.Parameter(torch.full((len(specs), 1), weight, dtype=torch.float64))
+    flat = Flat([weights], members=len(specs))
+    optimizer = OPTIMIZERS[specs[0].optimizer](specs, flat)
+    for gradient in gradients:
+        optimizer.step(torch.full((len(specs),), gradient, dtype=torch.float64), factor=1.0)
+    found: list[float] = weights.flatten().tolist()
+    return found
 
 
-def test_adamw_decays_the_weights_themselves(plain: TrialSpec) -> None:
-    weight = nn.Parameter(torch.tensor([2.0]))
-    optimizer = build_optimizer(replace(plain, optimizer="adamw", weight_decay=0.2), [weight])
-    weight.grad = torch.tensor([3.0])
-    optimizer.step()
-    assert weight.item() == pytest.approx(2.0 * (1 - 0.1 * 0.2) - 0.1, rel=1e-5)
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_sgd_is_torchs_for_each_member(nesterov: bool, plain: TrialSpec) -> None:
+    specs = [
+        replace(plain, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=decay)
+        for lr, momentum, decay in ((0.5, 0.9, 0.1), (0.1, 0.5, 0.0), (0.5, 0.9, 0.3))
+    ]
+    for chosen in (specs, specs[:1]):
+        expected = []
+        for spec in chosen:
+            weight = nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
+            torchs = torch.optim.SGD(
+                [weight], lr=spec.lr, momentum=spec.momentum, nesterov=nesterov, weight_decay=spec.weight_decay
+            )
+            for gradient in (1.0, -3.0, 0.5):
+                weight.grad = torch.tensor([gradient], dtype=torch.float64)
+                torchs.step()
+            expected.append(weight.item())
+        assert moved(chosen, weight=2.0, gradients=(1.0, -3.0, 0.5)) == pytest.approx(expected, rel=1e-12)
 
 
-def test_an_unknown_optimizer_is_refused_with_the_known_ones(plain: TrialSpec) -> None:
-    unknown = replace(plain, optimizer="lion")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="among sgd, adamw, got 'lion'"):
-        build_optimizer(unknown, [nn.Parameter(torch.zeros(1))])
+def test_adamw_is_torchs_for_each_member(plain: TrialSpec) -> None:
+    specs = [replace(plain, optimizer="adamw", lr=lr, weight_decay=decay) for lr, decay in ((0.1, 0.2), (0.01, 0.0))]
+    expected = []
+    for spec in specs:
+        weight = nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
+        torchs = torch.optim.AdamW([weight], lr=spec.lr, weight_decay=spec.weight_decay)
+        for gradient in (3.0, -1.0, 0.0, 2.0):
+            weight.grad = torch.tensor([gradient], dtype=torch.float64)
+            torchs.step()
+        expected.append(weight.item())
+    assert moved(specs, weight=2.0, gradients=(3.0, -1.0, 0.0, 2.0)) == pytest.approx(expected, rel=1e-12)

@@ -145,7 +145,9 @@ def test_dropped_members_train_no_more_and_the_others_go_on(plain: TrialSpec, bl
     records = training.run_epoch()
     training.drop([0])
     assert list(training.live) == [1]
-    assert_same(alone, numbers(records + run(training), of=1))
+    # Together sums are taken in another order, so single precision agrees to about six digits.
+    for one, other in zip(alone, numbers(records + run(training), of=1), strict=True):
+        assert other["train_loss"] == pytest.approx(one["train_loss"], rel=1e-5)
     points = blobs.test.inputs.numpy()
     for ask in (lambda: training.drop([0]), lambda: training.test([0]), lambda: training.predict(0, points)):
         with pytest.raises(ValueError, match=r"a member still held \(1\), got 0"):

@@ -1,4 +1,4 @@
-"""One member's learning against a plain loop written by hand."""
+"""One member's learning, as a cohort of its own, against a plain loop written by hand."""
 
 from dataclasses import replace
 
@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from loss import weighted
+from worker.training.cohort import Cohort
 from worker.training.data import DeviceData
-from worker.training.learner import Learner
 from worker.training.models import build_model
 from worker.training.seeds import Stream, stream_generator
 from worker.training.trainer import Training
@@ -73,9 +73,9 @@ def test_the_course_is_that_of_a_plain_loop(alpha: float, plain: TrialSpec, blob
 def test_alpha_zero_leaves_the_weights_of_cross_entropy_to_the_last_bit(plain: TrialSpec, images: DeviceData) -> None:
     spec = replace(plain, model="small_cnn", optimizer="adamw", lr=0.01, augment=True, batch_size=7)
     zero = replace(spec, loss="adaptive", loss_params={"alpha": 0.0})
-    ours, theirs = (Learner(Member(one, 1, np.arange(30), np.arange(30, 40)), images) for one in (zero, spec))
+    ours, theirs = (Cohort([Member(one, 1, np.arange(30), np.arange(30, 40))], images) for one in (zero, spec))
     for epoch in (1, 2):
-        assert torch.equal(ours.train_epoch(epoch).loss_S, theirs.train_epoch(epoch).loss_S)
+        assert torch.equal(ours.train_epoch(epoch).loss_SK, theirs.train_epoch(epoch).loss_SK)
     for name, value in ours.model.state_dict().items():
         assert torch.equal(value, theirs.model.state_dict()[name]), name
 
@@ -83,26 +83,26 @@ def test_alpha_zero_leaves_the_weights_of_cross_entropy_to_the_last_bit(plain: T
 def test_batch_norm_follows_the_training_batches_and_is_left_alone_by_evaluation(
     plain: TrialSpec, images: DeviceData
 ) -> None:
-    learner = Learner(Member(replace(plain, model="small_cnn"), 1, np.arange(30), np.arange(30, 40)), images)
+    cohort = Cohort([Member(replace(plain, model="small_cnn"), 1, np.arange(30), np.arange(30, 40))], images)
     for epoch in (1, 2):
-        before = [buffer.clone() for buffer in learner.model.buffers()]
-        learner.train_epoch(epoch)
-        trained = [buffer.clone() for buffer in learner.model.buffers()]
+        before = [buffer.clone() for buffer in cohort.model.buffers()]
+        cohort.train_epoch(epoch)
+        trained = [buffer.clone() for buffer in cohort.model.buffers()]
         assert not any(torch.equal(*pair) for pair in zip(before, trained, strict=True))
-        counts, _ = learner.validate(), learner.test()
-        assert all(torch.equal(*pair) for pair in zip(trained, learner.model.buffers(), strict=True))
-    logits = learner.model.eval()(images.prepare(images.train.inputs[30:]))
+        counts, _ = cohort.validate(), cohort.test()
+        assert all(torch.equal(*pair) for pair in zip(trained, cohort.model.buffers(), strict=True))
+    logits = cohort.model.eval()(images.prepare(images.train.inputs[30:])[None])[0]
     expected = nn.functional.cross_entropy(logits, images.train.targets_of(torch.arange(30, 40)))
-    assert counts.nll.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert counts.nll_K.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_class_counts_are_those_of_the_members_own_rows(plain: TrialSpec, blobs: DeviceData) -> None:
     labels_N = blobs.train.targets_of(torch.arange(150)).numpy()
     rows = np.append(np.flatnonzero(labels_N != 2)[:60], np.flatnonzero(labels_N == 2)[:4])
-    learner = Learner(Member(replace(plain, loss="weighted", batch_size=64), 1, rows, VALIDATION), blobs)
-    logits, labels = learner.model(blobs.train.inputs[rows]), torch.tensor(labels_N[rows])
+    cohort = Cohort([Member(replace(plain, loss="weighted", batch_size=64), 1, rows, VALIDATION)], blobs)
+    logits, labels = cohort.model(blobs.train.inputs[rows][None])[0], torch.tensor(labels_N[rows])
     expected = weighted(logits, labels, class_counts=torch.tensor([30, 30, 4]))
-    torch.testing.assert_close(learner.train_epoch(1).loss_S, expected.detach()[None])
+    torch.testing.assert_close(cohort.train_epoch(1).loss_SK, expected.detach()[None, None])
 
 
 def on_gpu(data: DeviceData) -> DeviceData:
@@ -124,12 +124,12 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GP
 @needs_gpu
 def test_an_epoch_never_waits_for_the_gpu(plain: TrialSpec, images: DeviceData) -> None:
     spec = replace(plain, model="small_cnn", augment=True, loss="adaptive", precision="bfloat16")
-    learner = Learner(Member(spec, 1, np.arange(30), np.arange(30, 40)), on_gpu(images))
-    learner.train_epoch(1)
+    cohort = Cohort([Member(spec, 1, np.arange(30), np.arange(30, 40))], on_gpu(images))
+    cohort.train_epoch(1)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        learner.train_epoch(2)
-        learner.validate()
+        cohort.train_epoch(2)
+        cohort.validate()
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
