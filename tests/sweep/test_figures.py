@@ -1,9 +1,8 @@
 """Pictures come out, are not blank, and show what they are given; the texts in them are read off matplotlib."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import matplotlib.figure
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -18,20 +17,6 @@ from sweep.store import Sweep
 PACE = [(1.0, 0.1), (0.5, 0.04), (0.25, 0.01)]
 CLASSES = ["Zürich", "Genève", "Ελλάδα/1 %"]
 PLAIN = ["cat", "dog", "fox"]
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Figure]]:
-    """Every figure that is drawn, as matplotlib has it."""
-    figures: list[Figure] = []
-    save = Figure.savefig
-
-    def keep(figure: Figure, *args: object, **kwargs: object) -> None:
-        figures.append(figure)
-        save(figure, *args, **kwargs)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
-    yield figures
 
 
 def pixels(png: bytes) -> NDArray[np.uint8]:

@@ -1,7 +1,6 @@
 """Images, truth and predictions side by side: what stands where, in which colours, and what is left blank."""
 
 import io
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,20 +11,6 @@ from PIL import Image
 from sweep.prediction_figure import Predictions, Section, class_colours, predictions_figure
 
 CLASSES = ["ground", "disc", "$x_$"]
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Figure]]:
-    """Every figure that is drawn, as matplotlib has it."""
-    figures: list[Figure] = []
-    save = Figure.savefig
-
-    def keep(figure: Figure, *args: object, **kwargs: object) -> None:
-        figures.append(figure)
-        save(figure, *args, **kwargs)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    yield figures
 
 
 def predictions(prediction: int = 0, *, images: int = 2, channels: int = 3, seed: int = 7) -> Predictions:

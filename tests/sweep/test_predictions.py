@@ -1,7 +1,7 @@
 """Which trials a sweep's picture shows, under which labels, out of the files that their runs keep."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -44,20 +44,6 @@ def dense(shapes: DatasetInfo, store: Store) -> Submit:
         return store.add(resolve(parse_sweep(json.dumps(body)), shapes), mark)
 
     return make
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Figure]]:
-    """Every figure that is drawn, as matplotlib has it."""
-    figures: list[Figure] = []
-    save = Figure.savefig
-
-    def keep(figure: Figure, *args: object, **kwargs: object) -> None:
-        figures.append(figure)
-        save(figure, *args, **kwargs)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    yield figures
 
 
 def kept(number: int) -> Predictions:

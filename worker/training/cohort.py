@@ -57,9 +57,10 @@ class Cohort:
         spec = self.spec = members[0].trial
         self._data = data
         keys = [(member.seed, member.train_index.tobytes()) for member in members]
-        first_of = {key: member for key, member in zip(reversed(keys), reversed(members), strict=True)}
+        member_of = dict(zip(keys, members, strict=True))
         self._keys = keys
-        self._replicates = {key: _Replicate(first_of[key], data) for key in dict.fromkeys(keys)}
+        self._replicates = {key: _Replicate(member, data) for key, member in member_of.items()}
+        self._row_K = self._rows()
         self._test_index = torch.arange(len(data.test), device=data.device)
         models = [
             build_model(
@@ -92,7 +93,7 @@ class Cohort:
         """Takes every training sample of every replicate once in a fresh order; nothing waits for the device."""
         batches = torch.split(self._draw_order(), self.spec.batch_size, dim=1)
         factors = schedule_factors(self.spec, epoch=epoch, steps=len(batches))
-        adaptive = self.adaptive
+        index_A = torch.tensor(self.adaptive, dtype=torch.int64, device=self._data.device)
         losses: list[Tensor] = []
         importances: list[Tensor] = []
         seen: list[Tensor] = []
@@ -103,8 +104,8 @@ class Cohort:
             losses.append(self._step(self._to_members(inputs_RB), self._to_members(target_RB), factor=factor))
             if self._data.train.is_dense:
                 counted.append(self._to_members((target_RB >= 0).flatten(1).sum(dim=1)))
-            if adaptive:
-                importances.append(self._criterion.importance_KC[adaptive])
+            if len(index_A):
+                importances.append(self._criterion.importance_KC[index_A])
                 seen.append(_tally(target_RB, self._data.classes))
         sizes = [index_RB.shape[1] for index_RB in batches]
         loss_SK = torch.stack(losses)
@@ -113,7 +114,7 @@ class Cohort:
             sizes=sizes,
             counted_SK=torch.stack(counted) if counted else torch.tensor(sizes)[:, None].expand_as(loss_SK),
             loss_SK=loss_SK,
-            mean_weight_K=self._mean_weight(importances, seen),
+            mean_weight_K=self._mean_weight(importances, seen, index_A=index_A),
             importance_SAC=torch.stack(importances) if importances else None,
         )
 
@@ -146,6 +147,7 @@ class Cohort:
         self._specs = [self._specs[k] for k in members]
         self._keys = [self._keys[k] for k in members]
         self._replicates = {key: self._replicates[key] for key in dict.fromkeys(self._keys)}
+        self._row_K = self._rows()
         self._criterion.keep(members)
         self._flat = Flat(list(self.model.parameters()), members=len(members))
         self._optimizer.go_on(self._specs, self._flat, vectors)
@@ -189,8 +191,12 @@ class Cohort:
             return tensor_R.expand(members, *tensor_R.shape[1:])
         if members == len(tensor_R):
             return tensor_R
+        return tensor_R[self._row_K]
+
+    def _rows(self) -> Tensor:
+        """Which replicate is each member's (K,)."""
         position = {key: r for r, key in enumerate(self._replicates)}
-        return tensor_R[torch.tensor([position[key] for key in self._keys], device=tensor_R.device)]
+        return torch.tensor([position[key] for key in self._keys], device=self._data.device)
 
     def _step(self, inputs_KB: Tensor, target_KB: Tensor, *, factor: float) -> Tensor:
         loss_K = self._criterion(self._forward(inputs_KB), target_KB)
@@ -221,13 +227,13 @@ class Cohort:
         pixels = part.inputs.shape[2:].numel()
         return evaluate(logits_of, targets_of, index_RN, members_and_classes=shape, pixels=pixels)
 
-    def _mean_weight(self, importances: list[Tensor], seen: list[Tensor]) -> Tensor:
+    def _mean_weight(self, importances: list[Tensor], seen: list[Tensor], *, index_A: Tensor) -> Tensor:
         weight_K = torch.ones(len(self._keys), dtype=torch.float64, device=self._data.device)
         if not importances:
             return weight_K
-        seen_SAC = torch.stack([self._to_members(seen_RC)[self.adaptive] for seen_RC in seen])
+        seen_SAC = torch.stack([self._to_members(seen_RC)[index_A] for seen_RC in seen])
         importance_SAC = torch.stack(importances).double()
-        weight_K[self.adaptive] = (importance_SAC * seen_SAC).sum(dim=(0, 2)) / seen_SAC.sum(dim=(0, 2))
+        weight_K[index_A] = (importance_SAC * seen_SAC).sum(dim=(0, 2)) / seen_SAC.sum(dim=(0, 2))
         return weight_K
 
 

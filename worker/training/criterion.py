@@ -42,10 +42,9 @@ class Criterion:
     def __call__(self, logits_KBC: Tensor, target_KB: Tensor) -> Tensor:
         """The loss of each member (K,), its importance moved first where it has one."""
         losses_K: list[Tensor | None] = [None] * len(self._specs)
-        for members, compute in self._groups:
-            index = None if len(members) == len(self._specs) else torch.tensor(members, device=logits_KBC.device)
-            chosen = (logits_KBC, target_KB) if index is None else (logits_KBC[index], target_KB[index])
-            loss_G = compute(*chosen)
+        for members, index_G, compute in self._groups:
+            alike = len(members) == len(self._specs)
+            loss_G = compute(logits_KBC, target_KB) if alike else compute(logits_KBC[index_G], target_KB[index_G])
             for k, loss_of_member in zip(members, loss_G.unbind(), strict=True):
                 losses_K[k] = loss_of_member
         return torch.stack([found for found in losses_K if found is not None])
@@ -63,22 +62,29 @@ class Criterion:
             words = tuple(sorted(item for item in spec.loss_params.items() if not _varies(*item)))
             numbers = tuple(sorted(name for name, value in spec.loss_params.items() if _varies(name, value)))
             by_kind.setdefault((spec.loss, words, numbers), []).append(k)
-        self._groups = [(members, self._computed(members, *kind)) for kind, members in by_kind.items()]  # type: ignore[arg-type]
+        self._groups = []
+        for kind, members in by_kind.items():
+            index_G = torch.tensor(members, device=self.importance_KC.device)
+            self._groups.append((members, index_G, self._computed(members, index_G, *kind)))  # type: ignore[arg-type]
 
     def _computed(
-        self, members: list[int], name: str, words: tuple[tuple[str, object], ...], numbers: tuple[str, ...]
+        self,
+        members: list[int],
+        index_G: Tensor,
+        name: str,
+        words: tuple[tuple[str, object], ...],
+        numbers: tuple[str, ...],
     ) -> Callable[[Tensor, Tensor], Tensor]:
         dtype, device = self.importance_KC.dtype, self.importance_KC.device
         given = {
             number: torch.tensor([self._specs[k].loss_params[number] for k in members], dtype=dtype, device=device)
             for number in numbers
         }
-        index = torch.tensor(members, device=device)
         if name == ADAPTIVE:
-            return partial(self._adaptive, index=index, given=given, fixed=dict(words))
+            return partial(self._adaptive, index_G=index_G, given=given, fixed=dict(words))
         function = getattr(baselines, name)
         if "class_counts" in inspect.signature(function).parameters:
-            given["class_counts"] = self._class_counts_KC[index]
+            given["class_counts"] = self._class_counts_KC[index_G]
         return partial(self._plain, function=function, given=given, fixed=dict(words))
 
     def _adaptive(
@@ -86,13 +92,13 @@ class Criterion:
         logits_GBC: Tensor,
         target_GB: Tensor,
         *,
-        index: Tensor,
+        index_G: Tensor,
         given: Mapping[str, Tensor],
         fixed: Mapping[str, object],
     ) -> Tensor:
-        given = {"importance_C": self.importance_KC[index], **given}
+        given = {"importance_C": self.importance_KC[index_G], **given}
         loss_G, importance_GC = _mapped(adaptive, logits_GBC, target_GB, given=given, fixed=fixed)
-        self.importance_KC = self.importance_KC.index_copy(0, index, importance_GC)
+        self.importance_KC = self.importance_KC.index_copy(0, index_G, importance_GC)
         return loss_G
 
     def _plain(
