@@ -101,8 +101,8 @@ class Batch:
 
     def _begin(self, claim: Claim, data: DeviceData, *, dataset: Dataset, experiment_id: str) -> None:
         sweep = self._sweep
-        trial = trial_spec(sweep.spec, claim, device=data.device)
-        members = replicates(trial, sweep=sweep, scenario=self._scenario, dataset=dataset)
+        trial = trial_spec(sweep.spec, claim.plan, claim.params, device=data.device)
+        members = replicates(trial, spec=sweep.spec, scenario=self._scenario, dataset=dataset)
         name = run_name(claim, self._scenario, trial)
         run_id = self._tracking.start(
             experiment_id,

@@ -1,28 +1,26 @@
 """From a claim to what the trainer takes: the trial's numbers, and the samples of each replicate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from sweep.datasets import Dataset
-from sweep.plan import Scenario, fixed_params, replicate_seeds
+from sweep.plan import Scenario, StudyPlan, fixed_params, replicate_seeds
 from sweep.space import TRAINING_PARAMETERS
 from sweep.spec import SweepSpec, Validation
 from sweep.split import Split, split, split_images
-from sweep.store import Sweep
-from sweep.studies import Claim
 
 from .training.trial import Member, Precision, TrialSpec
 
 
-def trial_spec(spec: SweepSpec, claim: Claim, *, device: torch.device) -> TrialSpec:
-    """The point of a claim with everything that the sweep fixes; alpha is in `loss_params` from here on."""
+def trial_spec(spec: SweepSpec, plan: StudyPlan, params: Mapping[str, float], *, device: torch.device) -> TrialSpec:
+    """A study's point, as suggested, with everything that the sweep fixes; alpha is in `loss_params` from here on."""
     training = spec.training
     assert training.batch_size and training.lr and training.weight_decay is not None, "the sweep is resolved"
-    point = fixed_params(claim.plan.loss, claim.plan.space) | dict(claim.params)
+    point = fixed_params(plan.loss, plan.space) | dict(params)
     numbers = {name: float(point.pop(name)) for name in TRAINING_PARAMETERS if name in point}
     return TrialSpec(
-        loss=claim.plan.loss.name,
+        loss=plan.loss.name,
         loss_params=point,
         model=spec.model.name,
         model_params={name: int(value) for name, value in spec.model.params.items()},
@@ -40,9 +38,9 @@ def trial_spec(spec: SweepSpec, claim: Claim, *, device: torch.device) -> TrialS
     )
 
 
-def replicates(trial: TrialSpec, *, sweep: Sweep, scenario: Scenario, dataset: Dataset) -> Sequence[Member]:
+def replicates(trial: TrialSpec, *, spec: SweepSpec, scenario: Scenario, dataset: Dataset) -> Sequence[Member]:
     """One member a seed, the same seeds for every trial, so that trials pair."""
-    parts = {seed: _split(dataset, scenario, sweep.spec.validation, seed=seed) for seed in replicate_seeds(sweep.spec)}
+    parts = {seed: _split(dataset, scenario, spec.validation, seed=seed) for seed in replicate_seeds(spec)}
     return [Member(trial, seed, part.train, part.validation) for seed, part in parts.items()]
 
 

@@ -33,7 +33,7 @@ def test_alpha_comes_from_the_point_and_the_rest_from_the_resolved_sweep(
     claim: Callable[..., tuple[Sweep, list[Claim]]],
 ) -> None:
     sweep, claims = claim(alpha=[0.1, 0.5], loss={"name": "adaptive", "label_smoothing": 0.2})
-    first, second = (trial_spec(sweep.spec, one, device=CPU) for one in claims)
+    first, second = (trial_spec(sweep.spec, one.plan, one.params, device=CPU) for one in claims)
     assert first == TrialSpec(
         loss="adaptive", loss_params={"alpha": 0.1, "label_smoothing": 0.2}, model="mlp", model_params={}, epochs=30,
         batch_size=64, optimizer="adamw", lr=0.002, momentum=0.9, nesterov=False, weight_decay=0.01,
@@ -48,7 +48,7 @@ def test_what_is_searched_of_the_training_takes_the_place_of_what_it_fixes(
     search = {"lr": [0.3], "batch_size": 32, "momentum": [0.5, 0.6], "weight_decay": 0.25}
     training = {"optimizer": "sgd", "lr": 0.1, "batch_size": 16, "epochs": 4, "schedule": "step", "warmup_epochs": 2}
     sweep, claims = claim(loss="focal", search={**search, "gamma": [1.0, 3.0]}, training=training)
-    found = [trial_spec(sweep.spec, one, device=CPU) for one in claims]
+    found = [trial_spec(sweep.spec, one.plan, one.params, device=CPU) for one in claims]
     assert [(spec.momentum, spec.loss_params) for spec in found] == [
         (0.5, {"gamma": 1.0}), (0.5, {"gamma": 3.0}), (0.6, {"gamma": 1.0}), (0.6, {"gamma": 3.0}),
     ]  # fmt: skip
@@ -69,7 +69,7 @@ def test_precision_is_mixed_where_there_is_a_gpu_or_it_was_asked_for(
     asked: str, device: str, precision: str, claim: Callable[..., tuple[Sweep, list[Claim]]]
 ) -> None:
     sweep, (one,) = claim(alpha=0.1, training={"precision": asked})
-    assert trial_spec(sweep.spec, one, device=torch.device(device)).precision == precision
+    assert trial_spec(sweep.spec, one.plan, one.params, device=torch.device(device)).precision == precision
 
 
 @pytest.mark.parametrize("scheme", ["balanced_holdout", "stratified_holdout"])
@@ -83,7 +83,7 @@ def test_replicates_have_the_seeds_from_the_sweeps_on_and_samples_of_their_own(
         test_inputs=np.zeros((1, 1), np.float32), test_labels=labels[:1],
     )  # fmt: skip
     first, second = (
-        replicates(trial_spec(sweep.spec, one, device=CPU), sweep=sweep, scenario=sweep.scenarios[0], dataset=dataset)
+        replicates(trial_spec(sweep.spec, one.plan, one.params, device=CPU), spec=sweep.spec, scenario=sweep.scenarios[0], dataset=dataset)
         for one in claims
     )
     assert [member.seed for member in first] == [700, 701, 702]

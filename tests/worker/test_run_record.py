@@ -46,7 +46,7 @@ def test_a_run_is_named_by_what_was_searched(
     fields: dict[str, object], name: str, claimed: Callable[..., tuple[Sweep, Claim]]
 ) -> None:
     sweep, claim = claimed(**fields)
-    assert run_name(claim, sweep.scenarios[0], trial_spec(sweep.spec, claim, device=CPU)) == name
+    assert run_name(claim, sweep.scenarios[0], trial_spec(sweep.spec, claim.plan, claim.params, device=CPU)) == name
 
 
 def named(
@@ -56,7 +56,7 @@ def named(
     arrays = {"train_inputs": inputs, "train_labels": labels, "test_inputs": inputs, "test_labels": labels}
     data = DeviceData(**arrays, classes=len(sweep.dataset.classes), device=CPU)
     dataset = Dataset(info=info, **arrays)
-    members = replicates(trial_spec(sweep.spec, claim, device=CPU), sweep=sweep, scenario=scenario, dataset=dataset)
+    members = replicates(trial_spec(sweep.spec, claim.plan, claim.params, device=CPU), spec=sweep.spec, scenario=scenario, dataset=dataset)
     return run_params(sweep, scenario, members, data, content=info.content)
 
 

@@ -138,9 +138,7 @@ class Cohort:
     def keep(self, members: Sequence[int]) -> None:
         """Goes on with these members alone, in this order, and lets go of the memory of the others."""
         index = torch.tensor(list(members), device=self._data.device)
-        vectors = {name: self._flat.keep(vector, index) for name, vector in self._optimizer.state.items()}
-        for parameter in self.model.parameters():
-            parameter.data = parameter.data[index]
+        self._flat.keep(index)
         for module in self.model.modules():
             for name, buffer in module.named_buffers(recurse=False):
                 setattr(module, name, buffer[index])
@@ -149,8 +147,7 @@ class Cohort:
         self._replicates = {key: self._replicates[key] for key in dict.fromkeys(self._keys)}
         self._row_K = self._rows()
         self._criterion.keep(members)
-        self._flat = Flat(list(self.model.parameters()), members=len(members))
-        self._optimizer.go_on(self._specs, self._flat, vectors)
+        self._optimizer.keep(self._specs, index)
 
     def _draw_order(self) -> Tensor:
         """Training rows in the order of this epoch (R, N)."""

@@ -6,7 +6,9 @@ Shapes: K members, of which G share a loss's name; B samples a batch, C classes.
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,13 +43,10 @@ class Criterion:
 
     def __call__(self, logits_KBC: Tensor, target_KB: Tensor) -> Tensor:
         """The loss of each member (K,), its importance moved first where it has one."""
-        losses_K: list[Tensor | None] = [None] * len(self._specs)
-        for members, index_G, compute in self._groups:
-            alike = len(members) == len(self._specs)
-            loss_G = compute(logits_KBC, target_KB) if alike else compute(logits_KBC[index_G], target_KB[index_G])
-            for k, loss_of_member in zip(members, loss_G.unbind(), strict=True):
-                losses_K[k] = loss_of_member
-        return torch.stack([found for found in losses_K if found is not None])
+        if len(self._groups) == 1:
+            return self._groups[0][1](logits_KBC, target_KB)
+        losses = [compute(logits_KBC[index_G], target_KB[index_G]) for index_G, compute in self._groups]
+        return torch.cat(losses)[self._position_K]
 
     def keep(self, members: Sequence[int]) -> None:
         """Goes on with these members alone, in this order."""
@@ -65,7 +64,9 @@ class Criterion:
         self._groups = []
         for kind, members in by_kind.items():
             index_G = torch.tensor(members, device=self.importance_KC.device)
-            self._groups.append((members, index_G, self._computed(members, index_G, *kind)))  # type: ignore[arg-type]
+            self._groups.append((index_G, self._computed(members, index_G, *kind)))  # type: ignore[arg-type]
+        order_K = [k for members in by_kind.values() for k in members]
+        self._position_K = torch.tensor(np.argsort(order_K), device=self.importance_KC.device)
 
     def _computed(
         self,
@@ -81,58 +82,16 @@ class Criterion:
             for number in numbers
         }
         if name == ADAPTIVE:
-            return partial(self._adaptive, index_G=index_G, given=given, fixed=dict(words))
+            return partial(self._adaptive, index_G=index_G, given={**given, **dict(words)})
         function = getattr(baselines, name)
         if "class_counts" in inspect.signature(function).parameters:
             given["class_counts"] = self._class_counts_KC[index_G]
-        return partial(self._plain, function=function, given=given, fixed=dict(words))
+        return partial(function, **given, **dict(words), class_dim=2)
 
-    def _adaptive(
-        self,
-        logits_GBC: Tensor,
-        target_GB: Tensor,
-        *,
-        index_G: Tensor,
-        given: Mapping[str, Tensor],
-        fixed: Mapping[str, object],
-    ) -> Tensor:
-        given = {"importance_C": self.importance_KC[index_G], **given}
-        loss_G, importance_GC = _mapped(adaptive, logits_GBC, target_GB, given=given, fixed=fixed)
+    def _adaptive(self, logits_GBC: Tensor, target_GB: Tensor, *, index_G: Tensor, given: Mapping[str, Any]) -> Tensor:
+        loss_G, importance_GC = adaptive(logits_GBC, target_GB, self.importance_KC[index_G], **given, class_dim=2)
         self.importance_KC = self.importance_KC.index_copy(0, index_G, importance_GC)
         return loss_G
-
-    def _plain(
-        self,
-        logits_GBC: Tensor,
-        target_GB: Tensor,
-        *,
-        function: Callable[..., Tensor],
-        given: Mapping[str, Tensor],
-        fixed: Mapping[str, object],
-    ) -> Tensor:
-        (loss_G,) = _mapped(lambda *a, **k: (function(*a, **k),), logits_GBC, target_GB, given=given, fixed=fixed)
-        return loss_G
-
-
-def _mapped(
-    function: Callable[..., tuple[Tensor, ...]],
-    logits_GBC: Tensor,
-    target_GB: Tensor,
-    *,
-    given: Mapping[str, Tensor],
-    fixed: Mapping[str, object],
-) -> tuple[Tensor, ...]:
-    """`function` of every member at once, what differs between them as tensors; of a single one as it is."""
-    names = tuple(given)
-
-    def one(logits_BC: Tensor, target_B: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
-        return function(logits_BC, target_B, **dict(zip(names, values, strict=True)), **fixed)
-
-    if len(logits_GBC) == 1:
-        alone = one(logits_GBC[0], target_GB[0], *(value[0] for value in given.values()))
-        return tuple(tensor[None] for tensor in alone)
-    mapped: tuple[Tensor, ...] = torch.func.vmap(one)(logits_GBC, target_GB, *given.values())
-    return mapped
 
 
 def check_loss(name: str, params: Mapping[str, float | str]) -> None:

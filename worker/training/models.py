@@ -53,7 +53,7 @@ def _mlp(input_shape: tuple[int, ...], classes: int, *, width: int = 128, depth:
     layers: list[nn.Module] = [nn.Flatten()]
     features = prod(input_shape)
     for _ in range(depth):
-        layers += [nn.Linear(features, width), nn.ReLU()]
+        layers += [nn.Linear(features, width), nn.ReLU(inplace=True)]
         features = width
     return nn.Sequential(*layers, nn.Linear(features, classes))
 

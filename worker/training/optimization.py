@@ -1,6 +1,6 @@
-"""How members' weights are moved: all parameters of a stack in one vector, and the optimizers on it.
+"""How members' weights are moved: all parameters of a stack in one matrix, and the optimizers on it.
 
-Shapes: K members, P parameters of all of them together.
+Shapes: K members, P parameters of each.
 """
 
 import math
@@ -16,33 +16,37 @@ _BETAS, _EPS = (0.9, 0.999), 1e-8
 
 
 class Flat:
-    """A stack's parameters, each (K, …), as one vector (P,) whose parts they are views of."""
+    """A stack's parameters, each (K, …), or without the K of one member alone, as a matrix whose parts they become."""
 
     def __init__(self, parameters: Sequence[nn.Parameter], *, members: int) -> None:
-        """Moves the parameters' values into the vector."""
+        """Moves the parameters' values into the matrix `values_KP`."""
         self._parameters, self._members = list(parameters), members
-        self.vector = torch.cat([parameter.detach().flatten() for parameter in parameters])
-        for parameter, part in zip(parameters, self._parts(self.vector), strict=True):
-            parameter.data = part.view_as(parameter)
+        self._shapes = [parameter.shape for parameter in parameters]
+        self.values_KP = torch.cat([parameter.detach().reshape(members, -1) for parameter in parameters], dim=1)
+        self._view()
 
     def gradient(self, loss: Tensor) -> Tensor:
-        """The gradient (P,) of a 0-d loss."""
+        """The gradient (K, P) of a 0-d loss."""
         gradients = torch.autograd.grad(loss, self._parameters)
-        return torch.cat([gradient.flatten() for gradient in gradients])
+        return torch.cat([gradient.reshape(len(self.values_KP), -1) for gradient in gradients], dim=1)
 
     def spread(self, values: Sequence[float]) -> Tensor | float:
-        """One value a member as one an element (P,), or as a number where all members share it."""
+        """One value a member (K, 1), or as a number where all members share it."""
         if len(set(values)) == 1:
             return values[0]
-        value_K1 = torch.tensor(values, dtype=self.vector.dtype, device=self.vector.device)[:, None]
-        return torch.cat([value_K1.expand(-1, part.numel() // self._members).flatten() for part in self._parameters])
+        return torch.tensor(values, dtype=self.values_KP.dtype, device=self.values_KP.device)[:, None]
 
-    def keep(self, vector: Tensor, members: Tensor) -> Tensor:
-        """A vector like this one with the elements of these members alone."""
-        return torch.cat([part.view(self._members, -1)[members].flatten() for part in self._parts(vector)])
+    def keep(self, members: Tensor) -> None:
+        """Goes on with the parameters of these members alone."""
+        self.values_KP = self.values_KP[members]
+        self._view()
 
-    def _parts(self, vector: Tensor) -> tuple[Tensor, ...]:
-        return torch.split(vector, [parameter.numel() for parameter in self._parameters])
+    def _view(self) -> None:
+        sizes = [shape.numel() // self._members for shape in self._shapes]
+        for parameter, shape, part_KP in zip(
+            self._parameters, self._shapes, torch.split(self.values_KP, sizes, dim=1), strict=True
+        ):
+            parameter.data = part_KP.view(shape if self._members == 1 else (-1, *shape[1:]))
 
 
 class Sgd:
@@ -50,23 +54,27 @@ class Sgd:
 
     def __init__(self, specs: Sequence[TrialSpec], flat: Flat) -> None:
         """Starts at rest."""
-        self.go_on(specs, flat, {"velocity": torch.zeros_like(flat.vector)})
+        self._flat, self._nesterov = flat, specs[0].nesterov
+        self._velocity_KP = torch.zeros_like(flat.values_KP)
+        self._take(specs)
 
-    def go_on(self, specs: Sequence[TrialSpec], flat: Flat, state: dict[str, Tensor]) -> None:
-        """Goes on with other members, whose velocities are those of `state`."""
-        self._flat, self.state = flat, state
-        self._nesterov = specs[0].nesterov
-        self._rate = flat.spread([spec.lr for spec in specs])
-        self._decay = flat.spread([spec.weight_decay for spec in specs])
-        self._momentum = flat.spread([spec.momentum for spec in specs])
+    def keep(self, specs: Sequence[TrialSpec], members: Tensor) -> None:
+        """Goes on with these members alone, after their parameters."""
+        self._velocity_KP = self._velocity_KP[members]
+        self._take(specs)
 
-    def step(self, gradient: Tensor, *, factor: float) -> None:
-        """Moves the vector against its gradient (P,); `factor` is the schedule's."""
-        velocity = self.state["velocity"]
-        slope = gradient + self._decay * self._flat.vector
-        velocity.mul_(self._momentum).add_(slope)
-        direction = slope + self._momentum * velocity if self._nesterov else velocity
-        self._flat.vector.sub_(factor * self._rate * direction)
+    def step(self, gradient_KP: Tensor, *, factor: float) -> None:
+        """Moves the parameters against their gradient, which is written over; `factor` is the schedule's."""
+        slope_KP, velocity_KP = gradient_KP, self._velocity_KP
+        slope_KP += self._decay * self._flat.values_KP
+        velocity_KP.mul_(self._momentum).add_(slope_KP)
+        direction_KP = slope_KP.add_(self._momentum * velocity_KP) if self._nesterov else velocity_KP
+        self._flat.values_KP -= factor * self._rate * direction_KP
+
+    def _take(self, specs: Sequence[TrialSpec]) -> None:
+        self._rate = self._flat.spread([spec.lr for spec in specs])
+        self._decay = self._flat.spread([spec.weight_decay for spec in specs])
+        self._momentum = self._flat.spread([spec.momentum for spec in specs])
 
 
 class AdamW:
@@ -74,25 +82,31 @@ class AdamW:
 
     def __init__(self, specs: Sequence[TrialSpec], flat: Flat) -> None:
         """Starts with moments of zero."""
-        self._steps = 0
-        self.go_on(specs, flat, {name: torch.zeros_like(flat.vector) for name in ("mean", "square")})
+        self._flat, self._steps = flat, 0
+        self._mean_KP, self._square_KP = torch.zeros_like(flat.values_KP), torch.zeros_like(flat.values_KP)
+        self._take(specs)
 
-    def go_on(self, specs: Sequence[TrialSpec], flat: Flat, state: dict[str, Tensor]) -> None:
-        """Goes on with other members, whose moments are those of `state`."""
-        self._flat, self.state = flat, state
-        self._rate = flat.spread([spec.lr for spec in specs])
-        self._rate_decay = flat.spread([spec.lr * spec.weight_decay for spec in specs])
+    def keep(self, specs: Sequence[TrialSpec], members: Tensor) -> None:
+        """Goes on with these members alone, after their parameters."""
+        self._mean_KP, self._square_KP = self._mean_KP[members], self._square_KP[members]
+        self._take(specs)
 
-    def step(self, gradient: Tensor, *, factor: float) -> None:
-        """Moves the vector against its gradient (P,); `factor` is the schedule's."""
+    def step(self, gradient_KP: Tensor, *, factor: float) -> None:
+        """Moves the parameters against their gradient, which is written over; `factor` is the schedule's."""
         self._steps += 1
         first, second = (1 - beta**self._steps for beta in _BETAS)
-        vector, mean, square = self._flat.vector, self.state["mean"], self.state["square"]
-        vector.mul_(1 - factor * self._rate_decay)
-        mean.lerp_(gradient, 1 - _BETAS[0])
-        square.mul_(_BETAS[1]).addcmul_(gradient, gradient, value=1 - _BETAS[1])
-        scale = (square.sqrt() / math.sqrt(second)).add_(_EPS)
-        vector.sub_(factor * self._rate / first * mean / scale)
+        values_KP, mean_KP, square_KP = self._flat.values_KP, self._mean_KP, self._square_KP
+        values_KP *= 1 - factor * self._rate_decay
+        mean_KP.lerp_(gradient_KP, 1 - _BETAS[0])
+        square_KP.mul_(_BETAS[1]).addcmul_(gradient_KP, gradient_KP, value=1 - _BETAS[1])
+        # In the gradient's memory: at many members every further array costs more than its arithmetic.
+        scale_KP = torch.sqrt(square_KP, out=gradient_KP).div_(math.sqrt(second)).add_(_EPS)
+        step_KP = torch.div(mean_KP, scale_KP, out=scale_KP)
+        values_KP -= step_KP.mul_(factor * self._rate / first)
+
+    def _take(self, specs: Sequence[TrialSpec]) -> None:
+        self._rate = self._flat.spread([spec.lr for spec in specs])
+        self._rate_decay = self._flat.spread([spec.lr * spec.weight_decay for spec in specs])
 
 
 OPTIMIZERS: Mapping[str, Callable[[Sequence[TrialSpec], Flat], Sgd | AdamW]] = {"sgd": Sgd, "adamw": AdamW}

@@ -163,9 +163,22 @@ def _stacked(tensors: Iterable[Tensor]) -> nn.Parameter:
     return nn.Parameter(torch.stack([tensor.detach() for tensor in tensors]))
 
 
+def beside(images: Sequence[Tensor]) -> Tensor:
+    """Images joined by their channels, (…, channels, H, W), the channels innermost in memory."""
+    if images[0].ndim == 4:
+        return torch.cat([one.movedim(-3, -1) for one in images], dim=-1).movedim(-1, -3)
+    innermost = torch.cat([one.permute(1, 3, 4, 0, 2) for one in images], dim=-1)
+    return innermost.permute(3, 0, 4, 1, 2)
+
+
 def _side_by_side(images: Tensor) -> Tensor:
     """(B, K * channels, H, W), channels innermost in memory, where pooling and convolutions are quickest."""
-    return images.transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+    flat = images.transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+    if flat.shape[1] > 1:
+        return flat
+    # One channel lies both ways, and layers go by its strides: without these they would answer in the slow layout.
+    height, width = flat.shape[2:]
+    return flat.as_strided(flat.shape, (height * width, 1, width, 1))
 
 
 def _apart(images: Tensor, members: int) -> Tensor:

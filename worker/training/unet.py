@@ -5,11 +5,10 @@ Unlike theirs it pads its convolutions and normalises batches, and it enlarges b
 
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .stacked import Stackable
+from .stacked import Stackable, beside
 
 
 class UNet(Stackable):
@@ -34,7 +33,7 @@ class UNet(Stackable):
             features = block(self.shrink(features) if level else features)
             levels.append(features)
         for level in reversed(range(len(self.up))):
-            features = self.up[level](torch.cat([self.enlarge(features), levels[level]], dim=-3))
+            features = self.up[level](beside([self.enlarge(features), levels[level]]))
         logits: Tensor = self.head(features)
         return logits[..., :height, :width]
 

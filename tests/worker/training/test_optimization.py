@@ -55,7 +55,7 @@ def moved(specs: Sequence[TrialSpec], *, weight: float, gradients: Sequence[floa
     flat = Flat([weights], members=len(specs))
     optimizer = OPTIMIZERS[specs[0].optimizer](specs, flat)
     for gradient in gradients:
-        optimizer.step(torch.full((len(specs),), gradient, dtype=torch.float64), factor=1.0)
+        optimizer.step(torch.full((len(specs), 1), gradient, dtype=torch.float64), factor=1.0)
     found: list[float] = weights.flatten().tolist()
     return found
 
