@@ -183,7 +183,7 @@ class Batch:
             self._end(attempt.claim, "failed", f"{spec.objective} is {value}: validation shows nothing to score it by.")
             return
         found, metrics = attempt.observation.finish(training.test(positions))
-        self._tracking.log(attempt.run_id, {**metrics, "value": value}, step=training.epoch)
+        self._tracking.log(attempt.run_id, {**metrics, "value": value}, step=spec.training.epochs)
         median = sorted(range(len(found)), key=lambda at: found[at]["value"])[(len(found) - 1) // 2]
         files = pictures(
             training, positions[median], member=attempt.members[median], data=data,

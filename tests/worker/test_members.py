@@ -83,7 +83,12 @@ def test_replicates_have_the_seeds_from_the_sweeps_on_and_samples_of_their_own(
         test_inputs=np.zeros((1, 1), np.float32), test_labels=labels[:1],
     )  # fmt: skip
     first, second = (
-        replicates(trial_spec(sweep.spec, one.plan, one.params, device=CPU), spec=sweep.spec, scenario=sweep.scenarios[0], dataset=dataset)
+        replicates(
+            trial_spec(sweep.spec, one.plan, one.params, device=CPU),
+            spec=sweep.spec,
+            scenario=sweep.scenarios[0],
+            dataset=dataset,
+        )
         for one in claims
     )
     assert [member.seed for member in first] == [700, 701, 702]

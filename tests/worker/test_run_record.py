@@ -56,7 +56,12 @@ def named(
     arrays = {"train_inputs": inputs, "train_labels": labels, "test_inputs": inputs, "test_labels": labels}
     data = DeviceData(**arrays, classes=len(sweep.dataset.classes), device=CPU)
     dataset = Dataset(info=info, **arrays)
-    members = replicates(trial_spec(sweep.spec, claim.plan, claim.params, device=CPU), spec=sweep.spec, scenario=scenario, dataset=dataset)
+    members = replicates(
+        trial_spec(sweep.spec, claim.plan, claim.params, device=CPU),
+        spec=sweep.spec,
+        scenario=scenario,
+        dataset=dataset,
+    )
     return run_params(sweep, scenario, members, data, content=info.content)
 
 

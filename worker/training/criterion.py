@@ -28,12 +28,11 @@ class Criterion:
     Raises ValueError for an unknown loss or parameter.
     """
 
-    def __init__(self, specs: Sequence[TrialSpec], class_counts_KC: Tensor, *, dtype: torch.dtype) -> None:
+    def __init__(self, specs: Sequence[TrialSpec], class_counts_KC: Tensor, importance_KC: Tensor) -> None:
         """`class_counts_KC` are the training samples of each member, for the losses that ask for them."""
         for spec in specs:
             check_loss(spec.loss, spec.loss_params)
-        self._specs, self._class_counts_KC = list(specs), class_counts_KC
-        self.importance_KC = torch.ones(class_counts_KC.shape, dtype=dtype, device=class_counts_KC.device)
+        self._specs, self._class_counts_KC, self.importance_KC = list(specs), class_counts_KC, importance_KC
         self._group()
 
     @property
@@ -47,13 +46,6 @@ class Criterion:
             return self._groups[0][1](logits_KBC, target_KB)
         losses = [compute(logits_KBC[index_G], target_KB[index_G]) for index_G, compute in self._groups]
         return torch.cat(losses)[self._position_K]
-
-    def keep(self, members: Sequence[int]) -> None:
-        """Goes on with these members alone, in this order."""
-        index = torch.tensor(list(members), dtype=torch.int64, device=self.importance_KC.device)
-        self._specs = [self._specs[k] for k in members]
-        self._class_counts_KC, self.importance_KC = self._class_counts_KC[index], self.importance_KC[index]
-        self._group()
 
     def _group(self) -> None:
         by_kind: dict[tuple[object, ...], list[int]] = {}

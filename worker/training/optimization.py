@@ -1,10 +1,11 @@
 """How members' weights are moved: all parameters of a stack in one matrix, and the optimizers on it.
 
-Shapes: K members, P parameters of each.
+Shapes: K members, P parameters of each, S steps of an epoch. What differs between members is a tensor (K, 1) even where
+it happens not to differ, so that a member's numbers are the same in any company.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,103 +14,99 @@ from .trial import TrialSpec
 
 _BETAS, _EPS = (0.9, 0.999), 1e-8
 """AdamW's, as torch has them."""
+Rates = tuple[Tensor, ...]
+"""What an optimizer multiplies by at one step, each (K, 1)."""
 
 
 class Flat:
-    """A stack's parameters, each (K, …), or without the K of one member alone, as a matrix whose parts they become."""
+    """A stack's parameters, each (K, …), as one matrix whose parts they are views of."""
 
-    def __init__(self, parameters: Sequence[nn.Parameter], *, members: int) -> None:
-        """Moves the parameters' values into the matrix `values_KP`."""
-        self._parameters, self._members = list(parameters), members
-        self._shapes = [parameter.shape for parameter in parameters]
-        self.values_KP = torch.cat([parameter.detach().reshape(members, -1) for parameter in parameters], dim=1)
-        self._view()
+    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Moves the parameters' values into the matrix."""
+        self._parameters = list(parameters)
+        self.hold(torch.cat([parameter.detach().flatten(1) for parameter in parameters], dim=1))
+
+    def hold(self, values_KP: Tensor) -> None:
+        """Goes on with these values, of as many members as there are rows."""
+        self.values_KP = values_KP
+        shapes = [parameter.shape[1:] for parameter in self._parameters]
+        parts = torch.split(values_KP, [shape.numel() for shape in shapes], dim=1)
+        for parameter, shape, part_KP in zip(self._parameters, shapes, parts, strict=True):
+            parameter.data = part_KP.view(-1, *shape)
 
     def gradient(self, loss: Tensor) -> Tensor:
         """The gradient (K, P) of a 0-d loss."""
         gradients = torch.autograd.grad(loss, self._parameters)
-        return torch.cat([gradient.reshape(len(self.values_KP), -1) for gradient in gradients], dim=1)
-
-    def spread(self, values: Sequence[float]) -> Tensor | float:
-        """One value a member (K, 1), or as a number where all members share it."""
-        if len(set(values)) == 1:
-            return values[0]
-        return torch.tensor(values, dtype=self.values_KP.dtype, device=self.values_KP.device)[:, None]
-
-    def keep(self, members: Tensor) -> None:
-        """Goes on with the parameters of these members alone."""
-        self.values_KP = self.values_KP[members]
-        self._view()
-
-    def _view(self) -> None:
-        sizes = [shape.numel() // self._members for shape in self._shapes]
-        for parameter, shape, part_KP in zip(
-            self._parameters, self._shapes, torch.split(self.values_KP, sizes, dim=1), strict=True
-        ):
-            parameter.data = part_KP.view(shape if self._members == 1 else (-1, *shape[1:]))
+        return torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)
 
 
 class Sgd:
     """Stochastic gradient descent with momentum, Nesterov's or plain, and weight decay: `torch.optim.SGD` a member."""
 
-    def __init__(self, specs: Sequence[TrialSpec], flat: Flat) -> None:
-        """Starts at rest."""
-        self._flat, self._nesterov = flat, specs[0].nesterov
-        self._velocity_KP = torch.zeros_like(flat.values_KP)
-        self._take(specs)
+    vectors = ("velocity",)
+    """What is kept of every parameter, 0 at first."""
 
-    def keep(self, specs: Sequence[TrialSpec], members: Tensor) -> None:
-        """Goes on with these members alone, after their parameters."""
-        self._velocity_KP = self._velocity_KP[members]
-        self._take(specs)
+    def __init__(self, specs: Sequence[TrialSpec], state: Mapping[str, Tensor]) -> None:
+        """Moves on from a state: the vectors (K, P)."""
+        self._state, self._nesterov = state, specs[0].nesterov
+        self._rate_K = _column([spec.lr for spec in specs])
+        self._fixed = [_column([spec.weight_decay for spec in specs]), _column([spec.momentum for spec in specs])]
 
-    def step(self, gradient_KP: Tensor, *, factor: float) -> None:
-        """Moves the parameters against their gradient, which is written over; `factor` is the schedule's."""
-        slope_KP, velocity_KP = gradient_KP, self._velocity_KP
-        slope_KP += self._decay * self._flat.values_KP
-        velocity_KP.mul_(self._momentum).add_(slope_KP)
-        direction_KP = slope_KP.add_(self._momentum * velocity_KP) if self._nesterov else velocity_KP
-        self._flat.values_KP -= factor * self._rate * direction_KP
+    def rates(self, factors_SK: Tensor, *, done_K: Tensor, like: Tensor) -> Iterator[Rates]:
+        """What each step of an epoch multiplies by: the schedule's factors (float64) worked in, as `like`."""
+        decay_K1, momentum_K1 = (column.to(like) for column in self._fixed)
+        rate_SK1 = (factors_SK[:, :, None] * self._rate_K).to(like)
+        return ((rate_K1, decay_K1, momentum_K1) for rate_K1 in rate_SK1)
 
-    def _take(self, specs: Sequence[TrialSpec]) -> None:
-        self._rate = self._flat.spread([spec.lr for spec in specs])
-        self._decay = self._flat.spread([spec.weight_decay for spec in specs])
-        self._momentum = self._flat.spread([spec.momentum for spec in specs])
+    def step(self, values_KP: Tensor, gradient_KP: Tensor, rates: Rates) -> None:
+        """Moves the values against their gradient, which is written over."""
+        rate_K1, decay_K1, momentum_K1 = rates
+        velocity_KP = self._state["velocity"]
+        slope_KP = gradient_KP.add_(decay_K1 * values_KP)
+        velocity_KP.mul_(momentum_K1).add_(slope_KP)
+        direction_KP = slope_KP.add_(momentum_K1 * velocity_KP) if self._nesterov else velocity_KP
+        values_KP.sub_(rate_K1 * direction_KP)
 
 
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019): `torch.optim.AdamW` a member."""
 
-    def __init__(self, specs: Sequence[TrialSpec], flat: Flat) -> None:
-        """Starts with moments of zero."""
-        self._flat, self._steps = flat, 0
-        self._mean_KP, self._square_KP = torch.zeros_like(flat.values_KP), torch.zeros_like(flat.values_KP)
-        self._take(specs)
+    vectors = ("mean", "square")
+    """What is kept of every parameter, 0 at first."""
 
-    def keep(self, specs: Sequence[TrialSpec], members: Tensor) -> None:
-        """Goes on with these members alone, after their parameters."""
-        self._mean_KP, self._square_KP = self._mean_KP[members], self._square_KP[members]
-        self._take(specs)
+    def __init__(self, specs: Sequence[TrialSpec], state: Mapping[str, Tensor]) -> None:
+        """Moves on from a state: the vectors (K, P)."""
+        self._state = state
+        self._rate_K = _column([spec.lr for spec in specs])
+        self._decay_K = _column([spec.weight_decay for spec in specs])
 
-    def step(self, gradient_KP: Tensor, *, factor: float) -> None:
-        """Moves the parameters against their gradient, which is written over; `factor` is the schedule's."""
-        self._steps += 1
-        first, second = (1 - beta**self._steps for beta in _BETAS)
-        values_KP, mean_KP, square_KP = self._flat.values_KP, self._mean_KP, self._square_KP
-        values_KP *= 1 - factor * self._rate_decay
+    def rates(self, factors_SK: Tensor, *, done_K: Tensor, like: Tensor) -> Iterator[Rates]:
+        """What each step of an epoch multiplies by: the schedule's factors (float64) and the corrections of moments
+        that have seen `done_K` steps and those of the epoch, as `like`."""
+        steps_SK1 = (done_K + torch.arange(1, len(factors_SK) + 1)[:, None])[:, :, None].double()
+        first_SK1, second_SK1 = (1 - beta**steps_SK1 for beta in _BETAS)
+        rate_SK1 = factors_SK[:, :, None] * self._rate_K
+        columns = (1 - rate_SK1 * self._decay_K, second_SK1.sqrt(), rate_SK1 / first_SK1)
+        return zip(*(column.to(like) for column in columns), strict=True)
+
+    def step(self, values_KP: Tensor, gradient_KP: Tensor, rates: Rates) -> None:
+        """Moves the values against their gradient, which is written over."""
+        shrink_K1, root_K1, rate_K1 = rates
+        mean_KP, square_KP = self._state["mean"], self._state["square"]
+        values_KP.mul_(shrink_K1)
         mean_KP.lerp_(gradient_KP, 1 - _BETAS[0])
         square_KP.mul_(_BETAS[1]).addcmul_(gradient_KP, gradient_KP, value=1 - _BETAS[1])
         # In the gradient's memory: at many members every further array costs more than its arithmetic.
-        scale_KP = torch.sqrt(square_KP, out=gradient_KP).div_(math.sqrt(second)).add_(_EPS)
-        step_KP = torch.div(mean_KP, scale_KP, out=scale_KP)
-        values_KP -= step_KP.mul_(factor * self._rate / first)
-
-    def _take(self, specs: Sequence[TrialSpec]) -> None:
-        self._rate = self._flat.spread([spec.lr for spec in specs])
-        self._rate_decay = self._flat.spread([spec.lr * spec.weight_decay for spec in specs])
+        scale_KP = torch.sqrt(square_KP, out=gradient_KP).div_(root_K1).add_(_EPS)
+        values_KP.sub_(torch.div(mean_KP, scale_KP, out=scale_KP).mul_(rate_K1))
 
 
-OPTIMIZERS: Mapping[str, Callable[[Sequence[TrialSpec], Flat], Sgd | AdamW]] = {"sgd": Sgd, "adamw": AdamW}
+def _column(values: Sequence[float]) -> Tensor:
+    """One value a member (K, 1), float64 and on the CPU until a step needs it."""
+    return torch.tensor(values, dtype=torch.float64)[:, None]
+
+
+OPTIMIZERS: Mapping[str, type[Sgd] | type[AdamW]] = {"sgd": Sgd, "adamw": AdamW}
 
 
 def schedule_factors(spec: TrialSpec, *, epoch: int, steps: int) -> list[float]:

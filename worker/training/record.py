@@ -1,9 +1,18 @@
 """What is seen of a member: after every epoch, and when it is tested."""
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from .cohort import Cohort
+from .evaluation import Counts
+from .trace import Trace
+from .trial import TrialSpec
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
@@ -44,3 +53,83 @@ class EpochRecord:
     validation: Evaluation
     seconds: float
     failure: str | None
+
+
+Seen = tuple[Sequence[int], Cohort, Trace, Counts]
+"""An epoch of a cohort: its members' positions, their course and their validation, still on the device."""
+
+
+def epoch_records(seen: Sequence[Seen], *, seconds: float) -> list[EpochRecord]:
+    """The records of every member of some cohorts, in one transfer; `seconds` is what the epoch took a member."""
+    arrays = iter(to_host([tensor for _, _, trace, counts in seen for tensor in _tensors(trace, counts)]))
+    return [record for one in seen for record in _records(*one, arrays=arrays, seconds=seconds)]
+
+
+def to_host(tensors: Sequence[Tensor]) -> list[NDArray[np.float64]]:
+    """The tensors in float64, which holds float32 and every count below 2**53 exactly, in one transfer."""
+    if not tensors:
+        return []
+    flat = torch.cat([tensor.flatten().double().to(tensors[0].device) for tensor in tensors]).cpu().numpy()
+    ends = np.cumsum([tensor.numel() for tensor in tensors])
+    parts = np.split(flat, ends[:-1])
+    return [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+def evaluation_of(confusion_CC: NDArray[np.float64], nll: NDArray[np.float64]) -> Evaluation:
+    """An evaluation from what a device counted."""
+    return Evaluation(confusion_CC=confusion_CC.astype(np.int64), nll=float(nll))
+
+
+def _records(
+    positions: Sequence[int],
+    cohort: Cohort,
+    trace: Trace,
+    _: Counts,
+    *,
+    arrays: Iterator[NDArray[np.float64]],
+    seconds: float,
+) -> list[EpochRecord]:
+    loss_SK, counted_SK, mean_weight_K, confusion_KCC, nll_K = (next(arrays) for _ in range(5))
+    importance = {}
+    if trace.importance_SAC is not None:
+        importance_SAC = next(arrays).astype(np.float32)
+        importance = {k: importance_SAC[:, a] for a, k in enumerate(cohort.adaptive)}
+    trials = [member.trial for member in cohort.members]
+    return [
+        EpochRecord(
+            member=position,
+            epoch=epoch,
+            steps=len(trace.sizes),
+            samples=sum(trace.sizes),
+            lr=trials[k].lr * float(trace.factors_SK[-1, k]),
+            train_loss=_weighted_mean(loss_SK[:, k], counted_SK[:, k]),
+            mean_weight=float(mean_weight_K[k]),
+            importance_SC=importance.get(k),
+            validation=evaluation_of(confusion_KCC[k], nll_K[k]),
+            seconds=seconds,
+            failure=_failure(trials[k], epoch=epoch, loss_S=loss_SK[:, k], nll=float(nll_K[k])),
+        )
+        for k, (position, epoch) in enumerate(zip(positions, cohort.epochs, strict=True))
+    ]
+
+
+def _weighted_mean(loss_S: NDArray[np.float64], counted_S: NDArray[np.float64]) -> float:
+    return float((loss_S * counted_S).sum() / max(counted_S.sum(), 1))
+
+
+def _tensors(trace: Trace, counts: Counts) -> list[Tensor]:
+    tensors = [trace.loss_SK, trace.counted_SK, trace.mean_weight_K, counts.confusion_KCC, counts.nll_K]
+    return tensors if trace.importance_SAC is None else [*tensors, trace.importance_SAC]
+
+
+def _failure(spec: TrialSpec, *, epoch: int, loss_S: NDArray[np.float64], nll: float) -> str | None:
+    bad_S = np.flatnonzero(~np.isfinite(loss_S))
+    if len(bad_S):
+        what = f"The training loss became {loss_S[bad_S[0]]} at step {bad_S[0] + 1} of epoch {epoch}"
+    elif not math.isfinite(nll):
+        what = f"The validation loss became {nll} in epoch {epoch}"
+    else:
+        return None
+    params = "".join(f", {name} {value}" for name, value in spec.loss_params.items())
+    point = f"loss {spec.loss}{params}, lr {spec.lr:g}"
+    return f"{what} ({point}): expected a finite number. Lower lr or its range, or add warm-up epochs."

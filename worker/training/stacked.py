@@ -106,13 +106,20 @@ class Alone(nn.Module):
     """A model that cannot be stacked, as a stack of one."""
 
     def __init__(self, model: nn.Module) -> None:
-        """Takes the model as it is."""
+        """Takes the model's weights and buffers with a member in front, and the rest as it is."""
         super().__init__()
-        self.model = model
+        self._bare = (model,)
+        self._names = {name: name.replace(".", "/") for name in model.state_dict()}
+        for name, parameter in model.named_parameters():
+            self.register_parameter(self._names[name], _stacked([parameter]))
+        for name, buffer in model.named_buffers():
+            self.register_buffer(self._names[name], buffer[None])
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(1, B, …)."""
-        logits: Tensor = self.model(inputs[0])
+        (model,) = self._bare
+        tensors = {name: getattr(self, own)[0] for name, own in self._names.items()}
+        logits: Tensor = torch.func.functional_call(model.train(self.training), tensors, (inputs[0],))
         return logits[None]
 
 

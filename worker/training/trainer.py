@@ -1,78 +1,96 @@
 """Training of many members side by side, epoch by epoch, each as if it were alone.
 
 Data are on the device before the first step, and what was seen comes back in one transfer an epoch. On a CPU
-a member's numbers depend on its trial and seed, on torch's thread count and on the size of its cohort, which set the
-order of sums; not on what its neighbours learn nor on what ran before. Torch's global generators and thread count are
+a member's numbers depend on its trial and seed and on torch's thread count; not on what its neighbours learn nor on
+what ran before, nor, in models that do not convolve, on whether it has any (grouped convolutions sum in another order).
+Torch's global generators and thread count are
 left as they are.
 """
 
-import math
+import logging
+import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from .cohort import Cohort, Trace
+from .cohort import Cohort
 from .data import DeviceData
-from .evaluation import Counts
 from .models import build_model
-from .record import EpochRecord, Evaluation
+from .record import EpochRecord, Evaluation, Seen, epoch_records, evaluation_of, to_host
 from .stacked import can_stack
+from .trace import State
 from .trial import Member, TrialSpec
+
+_log = logging.getLogger(__name__)
 
 
 class Training:
-    """Members in training on one data set, known by their positions in `members`.
+    """Members in training on one data set, known by their positions: in `members`, and then in what joined.
 
-    Members that differ in numbers alone (loss, alpha, learning rate, seed, …) learn as one cohort; those whose steps
-    differ, whose model cannot be stacked, or is not the quicker for it, learn in a cohort of their own.
+    Members that differ in numbers alone (loss, alpha, learning rate, seed, …) learn as one cohort of up to `width`;
+    those whose steps differ, or whose model cannot be stacked, learn in cohorts of their own.
 
     Raises ValueError where a trial names a model, loss, optimizer or parameter that there is not.
     """
 
-    def __init__(self, members: Sequence[Member], data: DeviceData) -> None:
+    def __init__(self, members: Sequence[Member], data: DeviceData, *, width: int = sys.maxsize) -> None:
         """Builds every member's model, optimizer and loss on the data's device."""
-        self._data = data
-        self._cohorts = [
-            (positions, Cohort([members[position] for position in positions], data))
-            for positions in _alike(members, data)
-        ]
-        self._specs = {position: member.trial for position, member in enumerate(members)}
-        self._epoch = 0
+        self._data, self._width = data, width
+        self._members: list[Member] = []
+        self._cohorts: list[tuple[list[int], Cohort]] = []
+        self.join(members)
+
+    def join(self, members: Sequence[Member]) -> range:
+        """Takes in members at their first epoch, in free places of the cohorts first; answers their positions."""
+        positions = range(len(self._members), len(self._members) + len(members))
+        self._members += members
+        waiting: dict[tuple[object, ...], list[int]] = {}
+        for position in positions:
+            waiting.setdefault(_shape(self._members[position]), []).append(position)
+        for shape, alike in waiting.items():
+            for held, cohort in self._cohorts:
+                if _shape(cohort.members[0]) == shape and (taken := self._first(alike, len(held))):
+                    cohort.join(self._fresh(taken))
+                    held += taken
+            while taken := self._first(alike, 0):
+                self._cohorts.append((taken, self._fresh(taken)))
+        return positions
 
     @property
-    def epoch(self) -> int:
-        """Epochs trained so far."""
-        return self._epoch
+    def width(self) -> int:
+        """How many members a cohort may hold: as asked, or less where memory ran out."""
+        return self._width
 
     @property
     def live(self) -> tuple[int, ...]:
         """Positions of the members that are held and have epochs left to train."""
-        return tuple(sorted(position for positions, _ in self._learning() for position in positions))
+        return tuple(sorted(
+            position
+            for positions, cohort in self._cohorts
+            for position, epochs in zip(positions, cohort.epochs, strict=True)
+            if epochs < cohort.spec.epochs
+        ))  # fmt: skip
 
     def run_epoch(self) -> list[EpochRecord]:
         """One more epoch of every live member, and a record of each, in the order of their positions.
 
-        A member whose loss is no longer finite costs the others nothing: its record says why in `failure`,
-        and it is dropped. Where no member is live, nothing happens and nothing is returned.
+        A member whose loss is no longer finite costs the others nothing: its record says why in `failure`, and it is
+        dropped. Where memory runs out a cohort goes on as two halves. Where no member is live, nothing happens and
+        nothing is returned.
         """
         began = time.perf_counter()
-        learning = self._learning()
+        self._rest()
+        learning = [(held, cohort) for held, cohort in self._cohorts if set(held) <= set(self.live)]
         if not learning:
             return []
-        self._epoch += 1
-        seen = [(cohort.train_epoch(self._epoch), cohort.validate()) for _, cohort in learning]
-        arrays = iter(_to_host([tensor for trace, counts in seen for tensor in _tensors(trace, counts)]))
-        seconds = (time.perf_counter() - began) / sum(len(positions) for positions, _ in learning)
-        records = [
-            record
-            for (positions, cohort), (trace, _) in zip(learning, seen, strict=True)
-            for record in self._records(positions, cohort, trace, arrays=arrays, seconds=seconds)
-        ]
+        seen = [found for held, cohort in learning for found in self._advance(held, cohort)]
+        seconds = (time.perf_counter() - began) / sum(len(held) for held, _ in learning)
+        records = epoch_records(seen, seconds=seconds)
         self.drop(record.member for record in records if record.failure is not None)
         return sorted(records, key=lambda record: record.member)
 
@@ -99,8 +117,8 @@ class Training:
             for cohort, k in asked
             for tensor in (counts[id(cohort)].confusion_KCC[k], counts[id(cohort)].nll_K[k])
         ]
-        arrays = _to_host(tensors)
-        return [_evaluation(*pair) for pair in zip(arrays[::2], arrays[1::2], strict=True)]
+        arrays = to_host(tensors)
+        return [evaluation_of(*pair) for pair in zip(arrays[::2], arrays[1::2], strict=True)]
 
     def predict(self, position: int, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.int64]:
         """The class that a member gives to each input of the data set's kind: (N,) or (N, H, W)."""
@@ -108,8 +126,54 @@ class Training:
         labels: NDArray[np.int64] = cohort.predict(k, torch.tensor(inputs)).cpu().numpy()
         return labels
 
-    def _learning(self) -> list[tuple[list[int], Cohort]]:
-        return [(positions, cohort) for positions, cohort in self._cohorts if self._epoch < cohort.spec.epochs]
+    def _first(self, waiting: list[int], held: int) -> list[int]:
+        """Takes from those who wait as many as may stand beside `held` others."""
+        width = 1
+        if waiting and can_stack(_shapes_only(self._members[waiting[0]].trial, self._data)):
+            width = self._width
+        taken = waiting[: max(width - held, 0)]
+        del waiting[: len(taken)]
+        return taken
+
+    def _fresh(self, positions: Sequence[int]) -> Cohort:
+        return Cohort([self._members[position] for position in positions], self._data)
+
+    def _rest(self) -> None:
+        """Sets members that have had all their epochs apart from those that go on."""
+        live = set(self.live)
+        for held, cohort in list(self._cohorts):
+            going, resting = ([p for p in held if (p in live) is goes] for goes in (True, False))
+            if going and resting:
+                self._part(held, cohort.state(), [going, resting])
+
+    def _part(self, held: list[int], state: State, parts: Sequence[list[int]]) -> list[tuple[list[int], Cohort]]:
+        """Puts several cohorts, at `state`, in the place of one."""
+        at = next(at for at, (positions, _) in enumerate(self._cohorts) if positions is held)
+        del self._cohorts[at]  # its memory is needed for the new ones
+        new = []
+        for part in parts:
+            cohort = self._fresh(part)
+            cohort.restore(state, [held.index(position) for position in part])
+            new.append((part, cohort))
+        self._cohorts[at:at] = new
+        return new
+
+    def _advance(self, held: list[int], cohort: Cohort) -> list[Seen]:
+        """One epoch of a cohort, in halves where there is not memory enough for the whole."""
+        if len(held) == 1:
+            return [(held, cohort, cohort.train_epoch(), cohort.validate())]
+        state = cohort.state()
+        try:
+            return [(held, cohort, cohort.train_epoch(), cohort.validate())]
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+        del cohort
+        half = len(held) // 2
+        self._width = min(self._width, len(held) - half)
+        _log.warning("out of memory", extra={"action": "width_halved", "members": len(held), "width": self._width})
+        halves = self._part(held, state, [held[:half], held[half:]])
+        return [found for part in halves for found in self._advance(*part)]
 
     def _held(self, position: int) -> tuple[Cohort, int]:
         for positions, cohort in self._cohorts:
@@ -118,92 +182,23 @@ class Training:
         held = ", ".join(str(position) for positions, _ in self._cohorts for position in positions) or "none"
         raise ValueError(f"Expected a member still held ({held}), got {position}. Ask before dropping it.")
 
-    def _records(
-        self,
-        positions: Sequence[int],
-        cohort: Cohort,
-        trace: Trace,
-        *,
-        arrays: Iterator[NDArray[np.float64]],
-        seconds: float,
-    ) -> list[EpochRecord]:
-        loss_SK, counted_SK, mean_weight_K, confusion_KCC, nll_K = (next(arrays) for _ in range(5))
-        importance = {}
-        if trace.importance_SAC is not None:
-            importance_SAC = next(arrays).astype(np.float32)
-            importance = {k: importance_SAC[:, a] for a, k in enumerate(cohort.adaptive)}
-        return [
-            EpochRecord(
-                member=position,
-                epoch=self._epoch,
-                steps=len(trace.sizes),
-                samples=sum(trace.sizes),
-                lr=self._specs[position].lr * trace.factors[-1],
-                train_loss=_weighted_mean(loss_SK[:, k], counted_SK[:, k]),
-                mean_weight=float(mean_weight_K[k]),
-                importance_SC=importance.get(k),
-                validation=_evaluation(confusion_KCC[k], nll_K[k]),
-                seconds=seconds,
-                failure=_failure(self._specs[position], epoch=self._epoch, loss_S=loss_SK[:, k], nll=float(nll_K[k])),
-            )
-            for k, position in enumerate(positions)
-        ]
+
+def _shape(member: Member) -> tuple[object, ...]:
+    """What members must share to learn as one."""
+    trial = member.trial
+    shared = replace(trial, loss="", loss_params={}, lr=0.0, momentum=0.0, weight_decay=0.0, model_params={})
+    sizes = tuple(sorted(trial.model_params.items())), len(member.train_index), len(member.validation_index)
+    return (*(getattr(shared, field.name) for field in fields(shared) if "params" not in field.name), *sizes)
 
 
-def _alike(members: Sequence[Member], data: DeviceData) -> list[list[int]]:
-    """Positions of the members that can learn as one, in the order of the first of each."""
-    groups: dict[tuple[object, ...], list[int]] = {}
-    for position, member in enumerate(members):
-        trial = member.trial
-        shared = replace(trial, loss="", loss_params={}, lr=0.0, momentum=0.0, weight_decay=0.0, model_params={})
-        sizes = tuple(sorted(trial.model_params.items())), len(member.train_index), len(member.validation_index)
-        alone = None if _pays_stacked(trial, data) else position
-        key = (*(getattr(shared, field.name) for field in fields(shared) if "params" not in field.name), *sizes, alone)
-        groups.setdefault(key, []).append(position)
-    return list(groups.values())
-
-
-def _pays_stacked(trial: TrialSpec, data: DeviceData) -> bool:
-    """Whether members of this model can be stacked, and are the quicker for it (docs/decisions/0007)."""
+def _shapes_only(trial: TrialSpec, data: DeviceData) -> nn.Module:
+    """The trial's model without its numbers."""
     with torch.device("meta"):
-        model = build_model(
+        return build_model(
             trial.model, input_shape=data.input_shape, classes=data.classes, params=trial.model_params, seed=0
         )
-    convolves = any(isinstance(module, nn.Conv2d) for module in model.modules())
-    return can_stack(model) and not (convolves and data.device.type == "cpu")
 
 
-def _weighted_mean(loss_S: NDArray[np.float64], counted_S: NDArray[np.float64]) -> float:
-    return float((loss_S * counted_S).sum() / max(counted_S.sum(), 1))
-
-
-def _tensors(trace: Trace, counts: Counts) -> list[Tensor]:
-    tensors = [trace.loss_SK, trace.counted_SK, trace.mean_weight_K, counts.confusion_KCC, counts.nll_K]
-    return tensors if trace.importance_SAC is None else [*tensors, trace.importance_SAC]
-
-
-def _to_host(tensors: Sequence[Tensor]) -> list[NDArray[np.float64]]:
-    # One transfer for all of them; float64 holds float32 and every count below 2**53 exactly.
-    if not tensors:
-        return []
-    flat = torch.cat([tensor.flatten().double().to(tensors[0].device) for tensor in tensors]).cpu().numpy()
-    ends = np.cumsum([tensor.numel() for tensor in tensors])
-    parts = np.split(flat, ends[:-1])
-    return [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
-
-
-def _evaluation(confusion_CC: NDArray[np.float64], nll: NDArray[np.float64]) -> Evaluation:
-    return Evaluation(confusion_CC=confusion_CC.astype(np.int64), nll=float(nll))
-
-
-def _failure(spec: TrialSpec, *, epoch: int, loss_S: NDArray[np.float64], nll: float) -> str | None:
-    bad_S = np.flatnonzero(~np.isfinite(loss_S))
-    if len(bad_S):
-        what = f"The training loss became {loss_S[bad_S[0]]} at step {bad_S[0] + 1} of epoch {epoch}"
-    elif not math.isfinite(nll):
-        what = f"The validation loss became {nll} in epoch {epoch}"
-    else:
-        return None
-    params = "".join(f", {name} {value}" for name, value in spec.loss_params.items())
-    point = f"loss {spec.loss}{params}, lr {spec.lr:g}"
-    return f"{what} ({point}): expected a finite number. Lower lr or its range, or add warm-up epochs."
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    # On a CPU torch has no class of its own for it.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from worker.training import trainer
+from worker.training.cohort import Cohort
 from worker.training.data import DeviceData
 from worker.training.record import EpochRecord
 from worker.training.trainer import Training
@@ -22,12 +22,6 @@ LOSSES = [
     ("weighted", {"reduction": "weighted_mean"}),
     ("balanced_softmax", {}),
 ]
-
-
-@pytest.fixture(autouse=True)
-def stacked_on_a_cpu_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stacks whatever can be stacked, quicker or not."""
-    monkeypatch.setattr(trainer, "_pays_stacked", lambda trial, data: trial.model != "resnet18")
 
 
 @pytest.fixture(scope="module")
@@ -142,15 +136,96 @@ def test_a_member_that_diverges_leaves_the_others_as_they_were(plain: TrialSpec,
     assert_equal(last[0], lone, within=1e-9)
 
 
-def test_on_a_cpu_what_convolves_learns_one_by_one_and_the_rest_together(
+def test_numbers_in_single_precision_do_not_depend_on_the_company(plain: TrialSpec, blobs: DeviceData) -> None:
+    index = np.arange(100), np.arange(100, 150)
+    spec = replace(plain, model="mlp", optimizer="adamw", loss="adaptive", schedule="cosine", batch_size=32, lr=0.01)
+    many = [
+        Member(replace(spec, loss_params={"alpha": 0.1 * at}, lr=0.001 * (at + 1)), at % 3, *index) for at in range(9)
+    ]
+    together = course(many, blobs)[0][-1]
+    for position in (0, 4, 8):
+        for company in ([position], [position, 1, 2, 3]):
+            found = course([many[at] for at in company], blobs)[0][-1][0]
+            assert found.train_loss == together[position].train_loss
+            assert found.validation.nll == together[position].validation.nll
+            assert found.importance_SC is not None
+            np.testing.assert_array_equal(found.importance_SC, together[position].importance_SC)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_those_that_join_learn_as_if_they_had_begun_alone(optimizer: str, plain: TrialSpec, images: DeviceData) -> None:
+    spec = replace(
+        plain, model="small_cnn", optimizer=optimizer, epochs=3, batch_size=8, augment=True, schedule="cosine",
+        precision="float64",
+    )  # fmt: skip
+    many = members(spec, pool=40)
+    training = Training(many[:5], images, width=6)
+    training.run_epoch()
+    training.drop([1])
+    assert list(training.join(many[5:8])) == [5, 6, 7]
+    assert sorted(len(held) for held, _ in training._cohorts) == [1, 6]
+    found: dict[int, list[EpochRecord]] = {position: [] for position in range(8)}
+    while training.live:
+        for record in training.run_epoch():
+            found[record.member].append(record)
+    tests = training.test([0, 6, 7])
+    for position, test in zip([0, 6, 7], tests, strict=True):
+        alone, (lone,) = course([many[position]], images)
+        expected = [records[0] for records in alone][-len(found[position]) :]
+        assert [record.epoch for record in found[position]] == [record.epoch for record in expected]
+        for one, other in zip(found[position], expected, strict=True):
+            assert_equal(one, other, within=1e-9)
+        np.testing.assert_array_equal(test.confusion_CC, lone)
+
+
+def test_a_cohort_without_memory_goes_on_in_halves_and_loses_nothing(
     plain: TrialSpec, images: DeviceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.undo()
+    spec = replace(
+        plain, model="small_cnn", optimizer="adamw", epochs=3, batch_size=8, augment=True, precision="float64"
+    )
+    many = members(spec, pool=40)[:7]
+    expected, tests = course(many, images)
+    step, calls = Cohort._step, 0
+
+    def out_of_memory(self: Cohort, inputs_KB: torch.Tensor, *rest: object) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls > 6 and len(inputs_KB) > 2:  # in the midst of the second epoch
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return step(self, inputs_KB, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Cohort, "_step", out_of_memory)
+    training = Training(many, images)
+    found = [training.run_epoch() for _ in range(3)]
+    assert sorted(len(held) for held, _ in training._cohorts) == [1, 2, 2, 2]
+    assert training.width == 2
+    for one, other in zip(found, expected, strict=True):
+        for ours, theirs in zip(one, other, strict=True):
+            assert (ours.member, ours.epoch) == (theirs.member, theirs.epoch)
+            assert_equal(ours, theirs, within=1e-9)
+    for ours, theirs in zip(training.test(range(7)), tests, strict=True):
+        np.testing.assert_array_equal(ours.confusion_CC, theirs)
+
+
+def test_one_member_for_whom_there_is_no_memory_says_so(
+    plain: TrialSpec, images: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(self: Cohort, *rest: object) -> torch.Tensor:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    monkeypatch.setattr(Cohort, "_step", out_of_memory)
+    training = Training(members(replace(plain, batch_size=8), pool=40)[:2], images)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        training.run_epoch()
+
+
+def test_members_are_stacked_by_what_they_share_and_up_to_the_width(plain: TrialSpec, images: DeviceData) -> None:
     index = np.arange(32), np.arange(32, 40)
-    specs = [replace(plain, model=model) for model in ("mlp", "small_cnn", "mlp", "small_cnn", "resnet18")]
+    specs = [replace(plain, model=model) for model in ("mlp", "small_cnn", "mlp", "resnet18", "mlp", "resnet18")]
     specs.append(replace(plain, model="mlp", batch_size=8))
-    found = trainer._alike([Member(spec, at, *index) for at, spec in enumerate(specs)], images)
-    assert found == [[0, 2], [1], [3], [4], [5]]
+    training = Training([Member(spec, at, *index) for at, spec in enumerate(specs)], images, width=2)
+    assert [held for held, _ in training._cohorts] == [[0, 2], [4], [1], [3], [5], [6]]
 
 
 def test_members_that_cannot_be_stacked_learn_side_by_side(plain: TrialSpec, images: DeviceData) -> None:

@@ -17,7 +17,7 @@ COUNTS = torch.tensor([100, 10, 2])
 def criterion(plain: TrialSpec, *losses: tuple[str, dict[str, float | str]]) -> Criterion:
     """The losses of members that differ in them alone."""
     specs = [replace(plain, loss=name, loss_params=params) for name, params in losses]
-    return Criterion(specs, COUNTS.expand(len(specs), -1), dtype=torch.float32)
+    return Criterion(specs, COUNTS.expand(len(specs), -1), torch.ones(len(specs), 3))
 
 
 def stacked(tensor: torch.Tensor, members: int) -> torch.Tensor:
@@ -49,7 +49,7 @@ def test_names_numbers_words_and_class_counts_reach_the_losses(plain: TrialSpec)
     together = criterion(plain, *chosen)(stacked(LOGITS, 5), stacked(TARGET, 5))
     torch.testing.assert_close(together, torch.stack(expected))
     for one, value in zip(chosen, expected, strict=True):
-        assert criterion(plain, one)(LOGITS[None], TARGET[None]) == value
+        torch.testing.assert_close(criterion(plain, one)(LOGITS[None], TARGET[None]), value[None])
 
 
 def test_every_name_gives_a_mean_that_can_be_minimised(plain: TrialSpec) -> None:
@@ -59,13 +59,6 @@ def test_every_name_gives_a_mean_that_can_be_minimised(plain: TrialSpec) -> None
         (value,) = criterion(plain, (name, params))(logits, TARGET[None])
         (gradient,) = torch.autograd.grad(value, logits)
         assert gradient.ne(0).any()
-
-
-def test_those_that_are_kept_keep_their_importance(plain: TrialSpec) -> None:
-    many = criterion(plain, *[("adaptive", {"alpha": alpha}) for alpha in (0.25, 0.5, 1.0)])
-    many(stacked(LOGITS, 3), stacked(TARGET, 3))
-    many.keep([2, 0])
-    assert many.importance_KC.tolist() == [[0.0, 1.0, 1.0], [0.75, 1.0, 1.0]]
 
 
 def test_the_pieces_of_a_loss_are_no_loss() -> None:

@@ -165,7 +165,7 @@ def test_a_batch_without_any_label_changes_no_importance_and_breaks_nothing(spec
     (record,) = Training([Member(spec, 1, np.arange(4, 8), VALIDATION)], data).run_epoch()
     assert record.failure is None
     lost = Cohort([Member(replace(spec, augment=False), 1, np.arange(4), VALIDATION)], data)
-    trace = lost.train_epoch(1)
+    trace = lost.train_epoch()
     assert trace.loss_SK.tolist() == [[0.0]]
     assert trace.importance_SAC is not None
     assert trace.importance_SAC.tolist() == [[[1.0, 1.0, 1.0]]]
@@ -189,8 +189,8 @@ def test_alpha_zero_leaves_the_weights_of_cross_entropy_to_the_last_bit(spec: Tr
     zero = replace(spec, loss_params={"alpha": 0.0}, optimizer="adamw", lr=0.01)
     plain = replace(zero, loss="cross_entropy", loss_params={})
     ours, theirs = (Cohort([Member(one, 1, TRAIN, VALIDATION)], dense) for one in (zero, plain))
-    for epoch in (1, 2):
-        assert torch.equal(ours.train_epoch(epoch).loss_SK, theirs.train_epoch(epoch).loss_SK)
+    for _ in (1, 2):
+        assert torch.equal(ours.train_epoch().loss_SK, theirs.train_epoch().loss_SK)
     for name, value in ours.model.state_dict().items():
         assert torch.equal(value, theirs.model.state_dict()[name]), name
 
@@ -204,4 +204,4 @@ def test_losses_that_weigh_by_class_get_the_pixels_of_the_members_own_images(
     counts = torch.tensor([int((masks == label).sum()) for label in range(3)])
     logits = cohort.model.train()(dense.prepare(dense.train.inputs[TRAIN])[None])[0]
     expected = weighted(logits, dense.train.targets_of(torch.tensor(TRAIN)), class_counts=counts).detach()
-    torch.testing.assert_close(cohort.train_epoch(1).loss_SK, expected[None, None])
+    torch.testing.assert_close(cohort.train_epoch().loss_SK, expected[None, None])

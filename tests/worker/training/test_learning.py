@@ -74,8 +74,8 @@ def test_alpha_zero_leaves_the_weights_of_cross_entropy_to_the_last_bit(plain: T
     spec = replace(plain, model="small_cnn", optimizer="adamw", lr=0.01, augment=True, batch_size=7)
     zero = replace(spec, loss="adaptive", loss_params={"alpha": 0.0})
     ours, theirs = (Cohort([Member(one, 1, np.arange(30), np.arange(30, 40))], images) for one in (zero, spec))
-    for epoch in (1, 2):
-        assert torch.equal(ours.train_epoch(epoch).loss_SK, theirs.train_epoch(epoch).loss_SK)
+    for _ in (1, 2):
+        assert torch.equal(ours.train_epoch().loss_SK, theirs.train_epoch().loss_SK)
     for name, value in ours.model.state_dict().items():
         assert torch.equal(value, theirs.model.state_dict()[name]), name
 
@@ -84,9 +84,9 @@ def test_batch_norm_follows_the_training_batches_and_is_left_alone_by_evaluation
     plain: TrialSpec, images: DeviceData
 ) -> None:
     cohort = Cohort([Member(replace(plain, model="small_cnn"), 1, np.arange(30), np.arange(30, 40))], images)
-    for epoch in (1, 2):
+    for _ in (1, 2):
         before = [buffer.clone() for buffer in cohort.model.buffers()]
-        cohort.train_epoch(epoch)
+        cohort.train_epoch()
         trained = [buffer.clone() for buffer in cohort.model.buffers()]
         assert not any(torch.equal(*pair) for pair in zip(before, trained, strict=True))
         counts, _ = cohort.validate(), cohort.test()
@@ -102,7 +102,7 @@ def test_class_counts_are_those_of_the_members_own_rows(plain: TrialSpec, blobs:
     cohort = Cohort([Member(replace(plain, loss="weighted", batch_size=64), 1, rows, VALIDATION)], blobs)
     logits, labels = cohort.model(blobs.train.inputs[rows][None])[0], torch.tensor(labels_N[rows])
     expected = weighted(logits, labels, class_counts=torch.tensor([30, 30, 4]))
-    torch.testing.assert_close(cohort.train_epoch(1).loss_SK, expected.detach()[None, None])
+    torch.testing.assert_close(cohort.train_epoch().loss_SK, expected.detach()[None, None])
 
 
 def on_gpu(data: DeviceData) -> DeviceData:
@@ -125,10 +125,10 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GP
 def test_an_epoch_never_waits_for_the_gpu(plain: TrialSpec, images: DeviceData) -> None:
     spec = replace(plain, model="small_cnn", augment=True, loss="adaptive", precision="bfloat16")
     cohort = Cohort([Member(spec, 1, np.arange(30), np.arange(30, 40))], on_gpu(images))
-    cohort.train_epoch(1)
+    cohort.train_epoch()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        cohort.train_epoch(2)
+        cohort.train_epoch()
         cohort.validate()
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -52,10 +52,14 @@ def test_cosine_starts_after_the_warmup(plain: TrialSpec) -> None:
 def moved(specs: Sequence[TrialSpec], *, weight: float, gradients: Sequence[float]) -> list[float]:
     """Where steps against these gradients bring the lone weight of each member."""
     weights = nn.Parameter(torch.full((len(specs), 1), weight, dtype=torch.float64))
-    flat = Flat([weights], members=len(specs))
-    optimizer = OPTIMIZERS[specs[0].optimizer](specs, flat)
-    for gradient in gradients:
-        optimizer.step(torch.full((len(specs), 1), gradient, dtype=torch.float64), factor=1.0)
+    flat, kind = Flat([weights]), OPTIMIZERS[specs[0].optimizer]
+    state = {name: torch.zeros_like(flat.values_KP) for name in kind.vectors}
+    factors_SK = torch.ones(1, len(specs), dtype=torch.float64)
+    for done, gradient in enumerate(gradients):
+        optimizer = kind(specs, state)  # made anew: all that it knows of the past is in the state
+        done_K = torch.tensor([done] * len(specs))
+        (rates,) = optimizer.rates(factors_SK, done_K=done_K, like=flat.values_KP)
+        optimizer.step(flat.values_KP, torch.full((len(specs), 1), gradient, dtype=torch.float64), rates)
     found: list[float] = weights.flatten().tolist()
     return found
 

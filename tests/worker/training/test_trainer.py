@@ -56,7 +56,6 @@ def adaptive(plain: TrialSpec) -> TrialSpec:
 def test_a_record_says_what_the_epoch_was(adaptive: TrialSpec, blobs: DeviceData) -> None:
     training = Training([member(adaptive)], blobs)
     records = run(training)
-    assert training.epoch == 3
     assert [(r.member, r.epoch, r.steps, r.samples) for r in records] == [(0, at, 7, 100) for at in (1, 2, 3)]
     assert records[0].lr == pytest.approx(0.1)
     assert records[2].importance_SC is not None
@@ -136,7 +135,6 @@ def test_nothing_happens_where_no_member_is_live(plain: TrialSpec, blobs: Device
     training = Training([], blobs)
     assert training.run_epoch() == []
     assert training.test([]) == []
-    assert training.epoch == 0
 
 
 def test_dropped_members_train_no_more_and_the_others_go_on(plain: TrialSpec, blobs: DeviceData) -> None:
