@@ -1,7 +1,7 @@
 """Optuna's samplers and pruners for a study of ours, and the points that are known before anybody asks."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 
 import optuna
@@ -17,6 +17,12 @@ from .spec import SweepSpec
 
 _FIRST_LOOK = 4
 """A model-based sampler draws a quarter of its points at random before it models, 10 at most as Optuna does."""
+_MODELLING: Mapping[str | None, Callable[..., BaseSampler]] = {
+    "tpe": TPESampler,
+    "cmaes": CmaEsSampler,
+    "gp": GPSampler,
+}
+"""The samplers whose next point depends on the results so far."""
 
 
 def known_points(spec: SweepSpec, space: Space, size: int) -> list[dict[str, float]] | None:
@@ -44,12 +50,17 @@ def sampler_for(spec: SweepSpec, number: int) -> BaseSampler:
     assert spec.trials is not None
     seed = int(SeedSequence([spec.seed, number]).generate_state(1)[0])
     first = max(2, min(10, spec.trials // _FIRST_LOOK))
-    build: dict[str | None, Callable[[], BaseSampler]] = {
-        "tpe": lambda: TPESampler(seed=seed, n_startup_trials=first),
-        "cmaes": lambda: CmaEsSampler(seed=seed, n_startup_trials=first),
-        "gp": lambda: GPSampler(seed=seed, n_startup_trials=first),
-    }
-    return build.get(spec.sampler, lambda: RandomSampler(seed=seed))()
+    build = _MODELLING.get(spec.sampler)
+    return RandomSampler(seed=seed) if build is None else build(seed=seed, n_startup_trials=first)
+
+
+def at_once(spec: SweepSpec) -> int:
+    """How many trials of a study may be in training at the same time.
+
+    A sampler that models has nothing to model while all its trials run: it gets a quarter of them at a time, or ten.
+    """
+    assert spec.trials is not None
+    return max(10, spec.trials // _FIRST_LOOK) if spec.sampler in _MODELLING else spec.trials
 
 
 class _SlotHyperband(HyperbandPruner):

@@ -1,6 +1,7 @@
 """Settings, from the environment (`EVENHAND_…`, and `MLFLOW_TRACKING_URI` as everywhere)."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -34,8 +35,8 @@ class Settings(BaseSettings):
     """Seconds that a worker that is asked to leave has for the epoch at hand; then its trials are queued again."""
     threads: int = Field(1, ge=1)
     """CPU threads of a worker; part of the numbers, since sums over several threads differ in their last bits."""
-    width: int = Field(1, ge=1)
-    """Trials that a worker claims at once."""
+    width: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Trials that a worker trains at once, stacked where the model can be; auto: as many as measured quickest."""
     log_json: bool = False
     """Logs as JSON lines instead of coloured text."""
 

@@ -4,6 +4,7 @@ A slot is one trial number of the sweep; each attempt at it is an Optuna trial t
 attribute. What a method promises holds among any number of processes on the same database.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,15 +15,15 @@ from optuna.storages import RDBStorage, get_storage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from .attempts import attempt_of
 from .database import engine_options, make_exact
 from .errors import LateTell
 from .plan import StudyPlan
-from .samplers import known_points, pruner_for, sampler_for, suggest
+from .samplers import at_once, known_points, pruner_for, sampler_for, suggest
 from .slots import Attempt, Outcome, Replicate, Slot
 from .store import Sweep
 
 _WAITING, _RUNNING, _FAIL = TrialState.WAITING, TrialState.RUNNING, TrialState.FAIL
-_OUTCOMES: Mapping[TrialState, Outcome] = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
 _MAX_WAITING = 256
 """A slot takes about 4 ms on SQLite, and a claim reads every one that waits."""
 _MAX_DRAWN = 32
@@ -65,15 +66,25 @@ class Studies:
             study.enqueue_trial(self._point(sweep, slot), user_attrs={"slot": slot.number})
         return bool(missing)
 
-    def claim(self, sweep: Sweep, *, worker: str, width: int) -> list[Claim]:
-        """Up to `width` waiting slots of one study of the sweep, now running and held by `worker`."""
-        for plan in sweep.studies:
-            waiting = self._trials(sweep, plan, states=(_WAITING,))
+    def claim(
+        self, sweep: Sweep, *, worker: str, width: int, workers: int = 1, plan: StudyPlan | None = None
+    ) -> list[Claim]:
+        """Up to `width` waiting slots of one study of the sweep, of `plan` if given, now running and held by `worker`.
+
+        So that others find work too, it is a share of what waits there, as large as if `workers` shared alike; and no
+        more than the study's sampler lets be in training at once.
+        """
+        for one in sweep.studies if plan is None else (plan,):
+            waiting = self._trials(sweep, one, states=(_WAITING,))
+            if not waiting:
+                continue
+            free = at_once(sweep.spec) - len(self._trials(sweep, one, states=(_RUNNING,)))
+            room = min(width, math.ceil(len(waiting) / workers), free)
             claims: list[Claim] = []
             for trial in sorted(waiting, key=lambda trial: trial.user_attrs["slot"]):
-                if len(claims) < width and self._take(trial._trial_id):
+                if len(claims) < room and self._take(trial._trial_id):
                     self._storage.set_trial_user_attr(trial._trial_id, "worker", worker)
-                    claims.append(self._suggest(sweep, plan, trial))
+                    claims.append(self._suggest(sweep, one, trial))
             if claims:
                 return claims
         return []
@@ -109,7 +120,7 @@ class Studies:
         for plan in sweep.studies:
             attempts: dict[int, list[Attempt]] = {number: [] for number in plan.numbers}
             for trial in self._trials(sweep, plan):
-                attempts[trial.user_attrs["slot"]].append(_attempt(trial))
+                attempts[trial.user_attrs["slot"]].append(attempt_of(trial))
             found += [
                 Slot(
                     number=number,
@@ -222,27 +233,3 @@ class Studies:
             return self._storage.set_trial_state_values(attempt.trial_id, _FAIL)
         except (LateTell, UpdateFinishedTrialError):
             return False
-
-
-def _attempt(trial: FrozenTrial) -> Attempt:
-    attrs = trial.user_attrs
-    ended = trial.state.is_finished()
-    return Attempt(
-        trial_id=trial._trial_id,
-        worker=attrs.get("worker"),
-        started_at=_utc(trial.datetime_start),
-        ended_at=_utc(trial.datetime_complete),
-        waits=trial.state == _WAITING,
-        outcome=_OUTCOMES.get(trial.state, attrs.get("outcome", "failed")) if ended else None,
-        reason=attrs.get("reason"),
-        # A worker that died between two suggestions leaves but a part of the point.
-        params={**trial.system_attrs.get("fixed_params", {}), **trial.params},
-        value=trial.value if trial.state == TrialState.COMPLETE else None,
-        replicates=attrs.get("replicates", []),
-        run_id=attrs.get("run_id"),
-    )
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    """Optuna keeps local times without a zone."""
-    return moment.astimezone(UTC) if moment else None

@@ -5,40 +5,32 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import accumulate
+from dataclasses import replace
+from functools import cached_property, partial
+from itertools import islice
 
 from sweep.datasets import Dataset
 from sweep.errors import EvenhandError, LateTell, Unavailable
+from sweep.parts import Parts
+from sweep.plan import StudyPlan
+from sweep.settings import Settings
 from sweep.slots import Outcome
-from sweep.store import Store, Sweep
-from sweep.studies import Claim, Studies
-from sweep.tracking import RUN_STATUSES, Tracking
+from sweep.store import Sweep
+from sweep.studies import Claim
 
+from .attempt import Attempt, end_attempt, start_attempt
 from .members import replicates, trial_spec
-from .observation import Observation
+from .pace import Paces
 from .pictures import pictures
-from .run_record import run_name, run_params, run_tags
+from .room import Room
 from .shelf import Shelf
 from .training.data import DeviceData
 from .training.record import EpochRecord
 from .training.trainer import Training
-from .training.trial import Member
 
 _LOOK_EVERY_S = 1.0
-"""How often a training looks whether its sweep was cancelled."""
+"""How often a training looks whether its sweep was cancelled, and whether more of it waits."""
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """A claim in training, observed by the run `run_id`."""
-
-    claim: Claim
-    members: Sequence[Member]
-    observation: Observation
-    run_id: str
 
 
 class Interrupted(Exception):
@@ -52,31 +44,32 @@ class Interrupted(Exception):
 
 
 class Batch:
-    """Claims of one study of a sweep in training together.
+    """Claims of one scenario of a sweep in training together; as long as it pays, those that end make room for others.
 
     An attempt is told once all that was seen of it is safe in MLflow; so a worker that dies at any moment leaves
     either a complete record or an attempt that is made again.
     """
 
     def __init__(
-        self, sweep: Sweep, claims: Sequence[Claim], *, store: Store, studies: Studies, tracking: Tracking, worker: str,
+        self, sweep: Sweep, claims: Sequence[Claim], *, parts: Parts, settings: Settings, worker: str, paces: Paces,
         stop: threading.Event,
     ) -> None:  # fmt: skip
         """`stop` ends the batch after the epoch at hand."""
         self._sweep = sweep
-        self._scenario = sweep.scenarios[claims[0].plan.scenario]
+        at = claims[0].plan.scenario
+        self._scenario, self._plans = sweep.scenarios[at], [plan for plan in sweep.studies if plan.scenario == at]
         self._open = {claim.number: claim for claim in claims}
-        self._store, self._studies, self._tracking = store, studies, tracking
+        self._store, self._studies, self._tracking = parts.store, parts.studies, parts.tracking
+        self._settings, self._paces = settings, paces
         self._worker, self._stop = worker, stop
         self._attempts: dict[int, Attempt] = {}
-        self._looked_at = 0.0
+        self._looked_at = self._filled_at = 0.0
 
     def run(self, shelf: Shelf) -> None:
         """Brings every claim to its end; whatever goes wrong ends the claims with its reason and comes no further."""
         try:
             data, dataset = shelf.fetch(self._sweep, self._scenario)
-            self._start(data, dataset)
-            self._train(data)
+            self._train(data, dataset)
         except Interrupted as interruption:
             self._end_all(interruption.outcome, interruption.reason)
         except Unavailable as error:
@@ -91,39 +84,23 @@ class Batch:
         """Queues again what is still in training, from another thread: for a worker that cannot wait any longer."""
         self._end_all("stopped", reason)
 
-    def _start(self, data: DeviceData, dataset: Dataset) -> None:
-        sweep = self._sweep
-        experiment_id = sweep.experiment_id or self._tracking.experiment(sweep)
-        if sweep.experiment_id is None:
-            self._store.set_experiment(sweep.id, experiment_id)
-        for claim in list(self._open.values()):
-            self._each(claim, partial(self._begin, claim, data, dataset=dataset, experiment_id=experiment_id))
+    @cached_property
+    def _experiment_id(self) -> str:
+        found = self._sweep.experiment_id or self._tracking.experiment(self._sweep)
+        if self._sweep.experiment_id is None:
+            self._store.set_experiment(self._sweep.id, found)
+        return found
 
-    def _begin(self, claim: Claim, data: DeviceData, *, dataset: Dataset, experiment_id: str) -> None:
+    def _begin(self, claim: Claim, data: DeviceData, dataset: Dataset) -> None:
         sweep = self._sweep
         trial = trial_spec(sweep.spec, claim.plan, claim.params, device=data.device)
         members = replicates(trial, spec=sweep.spec, scenario=self._scenario, dataset=dataset)
-        name = run_name(claim, self._scenario, trial)
-        run_id = self._tracking.start(
-            experiment_id,
-            name=name,
-            params=run_params(sweep, self._scenario, members, data, content=dataset.info.content),
-            tags=run_tags(sweep, claim, worker=self._worker),
-        )
-        self._attempts[claim.number] = Attempt(
-            claim=claim,
-            members=members,
-            observation=Observation(
-                title=f"{sweep.spec.dataset.name}: {name}",
-                classes=sweep.dataset.classes,
-                counts=self._scenario.counts,
-                seeds=[member.seed for member in members],
-                objective=sweep.spec.objective,
-                is_dense=data.train.is_dense,
-            ),
-            run_id=run_id,
-        )
-        self._studies.note_run(claim, run_id)
+        self._room = Room(members, data, width=self._settings.width, paces=self._paces)
+        attempt = self._attempts[claim.number] = start_attempt(
+            claim, members, sweep=sweep, scenario=self._scenario, data=data, content=dataset.info.content,
+            width=self._room.width, tracking=self._tracking, experiment_id=self._experiment_id, worker=self._worker,
+        )  # fmt: skip
+        self._studies.note_run(claim, attempt.run_id)
 
     def _each(self, claim: Claim, step: Callable[[], None]) -> None:
         """Does one step of one claim; what goes wrong with it ends this claim alone, unless it concerns them all."""
@@ -137,24 +114,54 @@ class Batch:
             _log.exception("trial failed", extra=self._facts(claim) | {"action": "trial_failed"})
             self._end(claim, "failed", f"{type(error).__name__}: {error}")
 
-    def _train(self, data: DeviceData) -> None:
-        attempts = list(self._attempts.values())
-        ends = accumulate(len(attempt.members) for attempt in attempts)
-        positions = {
-            attempt.claim.number: range(end - len(attempt.members), end)
-            for attempt, end in zip(attempts, ends, strict=True)
-        }
-        training = Training([member for attempt in attempts for member in attempt.members], data)
+    def _train(self, data: DeviceData, dataset: Dataset) -> None:
+        for claim in list(self._open.values()):
+            self._each(claim, partial(self._begin, claim, data, dataset))
+        if not self._attempts:
+            return
+        training = Training([], data, width=self._room.width)
+        self._seat(training)
+        self._fill(training, data, dataset)
         while training.live:
             self._heed_wishes()
             by_member = {record.member: record for record in training.run_epoch()}
             for number, attempt in list(self._attempts.items()):
-                records = [by_member[position] for position in positions[number]]
+                records = [by_member[position] for position in attempt.positions]
                 self._each(attempt.claim, partial(self._take_in, attempt, records))
+                if number in self._attempts and records[0].epoch == self._sweep.spec.training.epochs:
+                    self._each(attempt.claim, partial(self._finish, attempt, training, data=data))
                 if number not in self._attempts:
                     training.drop(record.member for record in records if not record.failure)
-        for number, attempt in list(self._attempts.items()):
-            self._each(attempt.claim, partial(self._finish, attempt, training, positions[number], data=data))
+                    self._filled_at = 0.0
+            if time.monotonic() - self._filled_at > _LOOK_EVERY_S:
+                self._fill(training, data, dataset)
+
+    def _seat(self, training: Training) -> None:
+        """Takes the attempts that are new into the training."""
+        new = [attempt for attempt in self._attempts.values() if not attempt.positions]
+        positions = iter(training.join([member for attempt in new for member in attempt.members]))
+        for attempt in new:
+            seats = list(islice(positions, len(attempt.members)))
+            self._attempts[attempt.claim.number] = replace(attempt, positions=seats)
+
+    def _fill(self, training: Training, data: DeviceData, dataset: Dataset) -> None:
+        """Claims more of the scenario, as far as there is room where it pays."""
+        self._filled_at = time.monotonic()
+        for plan in self._plans:
+            room = self._room.trials(len(training.live), width=training.width)
+            for claim in self._claimed(plan, room) if room > 0 else ():
+                self._open[claim.number] = claim
+                self._each(claim, partial(self._begin, claim, data, dataset))
+            self._seat(training)
+
+    def _claimed(self, plan: StudyPlan, room: int) -> list[Claim]:
+        try:
+            workers = max(len(self._store.living(grace_s=self._settings.heartbeat_grace_s)), 1)
+            return self._studies.claim(self._sweep, worker=self._worker, width=room, workers=workers, plan=plan)
+        except Exception:  # those in training go on; what was claimed in vain is queued again after the batch
+            facts = {"action": "no_claim", "sweep": self._sweep.id, "worker": self._worker}
+            _log.warning("no further claim", exc_info=True, extra=facts)
+            return []
 
     def _heed_wishes(self) -> None:
         if self._stop.is_set():
@@ -176,8 +183,8 @@ class Batch:
             if self._studies.should_prune(attempt.claim, epoch=epoch, value=value):
                 self._end(attempt.claim, "pruned", f"Pruned after epoch {epoch}: {spec.objective} {value:.4f}.")
 
-    def _finish(self, attempt: Attempt, training: Training, positions: range, *, data: DeviceData) -> None:
-        spec = self._sweep.spec
+    def _finish(self, attempt: Attempt, training: Training, *, data: DeviceData) -> None:
+        spec, positions = self._sweep.spec, attempt.positions
         value = attempt.observation.value
         if not math.isfinite(value):
             self._end(attempt.claim, "failed", f"{spec.objective} is {value}: validation shows nothing to score it by.")
@@ -214,17 +221,7 @@ class Batch:
             outcome = "lost"
         _log.info("trial ended", extra=self._facts(claim) | {"outcome": outcome, "reason": reason})
         if attempt is not None:
-            self._end_run(attempt, outcome, reason)
-
-    def _end_run(self, attempt: Attempt, outcome: Outcome, reason: str) -> None:
-        run_id = attempt.run_id
-        try:
-            if outcome in ("failed", "pruned") and attempt.observation.has_epochs:
-                self._tracking.add_artifacts(run_id, attempt.observation.artifacts())
-            self._tracking.flush(run_id)
-            self._tracking.end(run_id, RUN_STATUSES[outcome], reason=reason)
-        except Exception as error:  # the trial is told, and the reconciler ends the run once MLflow is back
-            _log.warning("run left open", extra={"action": "run_left_open", "run": run_id, "reason": str(error)})
+            end_attempt(attempt, outcome, reason, tracking=self._tracking)
 
     def _facts(self, claim: Claim) -> dict[str, object]:
         return {"sweep": self._sweep.id, "trial": claim.number, "worker": self._worker}

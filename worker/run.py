@@ -19,6 +19,7 @@ from sweep.settings import Settings
 
 from .batch import Batch
 from .lifeline import Lifeline
+from .pace import Paces
 from .shelf import Shelf
 
 _IDLE_S = 0.5
@@ -47,13 +48,13 @@ def main() -> None:
 def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) -> None:
     """Works until `stop` is set, which ends the batch at hand after its epoch and queues its trials again."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    shelf = Shelf(parts.datasets, device)
+    shelf, paces = Shelf(parts.datasets, device), Paces(settings.data_dir / "paces")
     _log.info("worker ready", extra={"action": "worker_ready", "worker": name, "device": str(device)})
     with Lifeline(parts.store, worker=name, interval_s=settings.heartbeat_interval_s):
         looked_at = 0.0
         while not stop.is_set():
             try:
-                busy = _one_batch(parts, settings, shelf, name=name, stop=stop)
+                busy = _one_batch(parts, settings, shelf, paces, name=name, stop=stop)
                 if time.monotonic() - looked_at > (_RECONCILE_EVERY_S if busy else _IDLE_S):
                     looked_at = time.monotonic()
                     parts.reconciler.run()
@@ -64,22 +65,16 @@ def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) 
                 stop.wait(_IDLE_S)
 
 
-def _one_batch(parts: Parts, settings: Settings, shelf: Shelf, *, name: str, stop: threading.Event) -> bool:
-    """Claims and runs one batch of the oldest sweep that has work; False where none has."""
+def _one_batch(
+    parts: Parts, settings: Settings, shelf: Shelf, paces: Paces, *, name: str, stop: threading.Event
+) -> bool:
+    """Runs one batch of the oldest sweep that has work, beginning with one claim of it; False where none has."""
     for sweep in parts.store.open_sweeps():
         if sweep.wanted != "run":
             continue
-        claims = parts.studies.claim(sweep, worker=name, width=settings.width)
+        claims = parts.studies.claim(sweep, worker=name, width=1)
         if claims:
-            batch = Batch(
-                sweep,
-                claims,
-                store=parts.store,
-                studies=parts.studies,
-                tracking=parts.tracking,
-                worker=name,
-                stop=stop,
-            )
+            batch = Batch(sweep, claims, parts=parts, settings=settings, worker=name, paces=paces, stop=stop)
             with _leaves_in_time(batch, parts, settings, name=name, stop=stop):
                 batch.run(shelf)
             return True

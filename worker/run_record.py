@@ -28,9 +28,12 @@ def run_name(claim: Claim, scenario: Scenario, trial: TrialSpec) -> str:
 
 
 def run_params(
-    sweep: Sweep, scenario: Scenario, members: Sequence[Member], data: DeviceData, *, content: str
+    sweep: Sweep, scenario: Scenario, members: Sequence[Member], data: DeviceData, *, content: str, width: int
 ) -> dict[str, object]:
-    """Everything that made the numbers: enough to train the trial again without the service."""
+    """Everything that made the numbers: enough to train the trial again without the service.
+
+    `width` is how many members may learn as one stack; 1 where the model cannot, or is not the quicker for it.
+    """
     trial = asdict(members[0].trial)
     loss_params = trial.pop("loss_params")
     model_params = trial.pop("model_params")
@@ -56,6 +59,7 @@ def run_params(
         "objective": sweep.spec.objective,
         "device": data.device.type,
         "threads": torch.get_num_threads(),
+        "width": width,
         "torch": torch.__version__,
         "python": platform.python_version(),
     }

@@ -31,7 +31,7 @@ def test_without_an_environment_everything_is_in_one_folder_on_one_machine(
     assert settings.database == f"sqlite:///{tmp_path.resolve()}/evenhand-data/evenhand.db"
     assert settings.mlflow_tracking_uri == settings.mlflow_url == "http://127.0.0.1:5000"
     assert (settings.heartbeat_interval_s, settings.heartbeat_grace_s, settings.max_retry) == (5, 60, 3)
-    assert (settings.drain_timeout_s, settings.threads, settings.width, settings.log_json) == (4.0, 1, 1, False)
+    assert (settings.drain_timeout_s, settings.threads, settings.width, settings.log_json) == (4.0, 1, "auto", False)
 
 
 def test_every_setting_is_read_from_the_environment_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

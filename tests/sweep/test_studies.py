@@ -138,3 +138,26 @@ def test_processes_at_once_claim_every_slot_exactly_once(
     assert {n: {slot.number for slot in slots if last(slot).worker == f"worker-{n}"} for n in range(4)} == {
         n: set(numbers) for n, numbers in enumerate(told)
     }
+
+
+def test_workers_share_what_waits_in_a_study(studies: Studies, laid: Submit) -> None:
+    sweep = laid(trials=7, baselines=["focal"], sampler="random")
+    assert [claim.number for claim in studies.claim(sweep, worker="ann", width=99, workers=2)] == [0, 1, 2, 3]
+    assert [claim.number for claim in studies.claim(sweep, worker="bob", width=99, workers=2)] == [4, 5]
+    focal = sweep.studies[1]
+    assert [claim.number for claim in studies.claim(sweep, worker="bob", width=99, plan=focal)] == [7]
+    assert studies.claim(sweep, worker="bob", width=99, plan=focal) == []
+    assert [claim.number for claim in studies.claim(sweep, worker="bob", width=0)] == []
+
+
+@pytest.mark.parametrize(("sampler", "trials", "at_once"), [("tpe", 16, 10), ("tpe", 60, 15), ("random", 60, 60)])
+def test_a_sampler_that_models_gets_a_quarter_of_its_trials_at_a_time_or_ten(
+    sampler: str, trials: int, at_once: int, studies: Studies, laid: Submit
+) -> None:
+    sweep = laid(trials=trials, sampler=sampler, imbalance=ONE_RATIO)
+    first = studies.claim(sweep, worker="ann", width=99)
+    assert len(first) == at_once
+    assert len(studies.claim(sweep, worker="bob", width=99)) == 0
+    for claim in first[:2]:
+        studies.complete(claim, value=0.5, replicates=[])
+    assert len(studies.claim(sweep, worker="bob", width=99)) == (2 if sampler == "tpe" else 0)

@@ -62,7 +62,7 @@ def named(
         scenario=scenario,
         dataset=dataset,
     )
-    return run_params(sweep, scenario, members, data, content=info.content)
+    return run_params(sweep, scenario, members, data, content=info.content, width=3)
 
 
 def test_a_run_carries_all_that_made_its_numbers(

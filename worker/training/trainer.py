@@ -129,7 +129,7 @@ class Training:
     def _first(self, waiting: list[int], held: int) -> list[int]:
         """Takes from those who wait as many as may stand beside `held` others."""
         width = 1
-        if waiting and can_stack(_shapes_only(self._members[waiting[0]].trial, self._data)):
+        if waiting and can_stack(shapes_only(self._members[waiting[0]].trial, self._data)):
             width = self._width
         taken = waiting[: max(width - held, 0)]
         del waiting[: len(taken)]
@@ -191,7 +191,7 @@ def _shape(member: Member) -> tuple[object, ...]:
     return (*(getattr(shared, field.name) for field in fields(shared) if "params" not in field.name), *sizes)
 
 
-def _shapes_only(trial: TrialSpec, data: DeviceData) -> nn.Module:
+def shapes_only(trial: TrialSpec, data: DeviceData) -> nn.Module:
     """The trial's model without its numbers."""
     with torch.device("meta"):
         return build_model(

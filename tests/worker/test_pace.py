@@ -1,0 +1,121 @@
+"""How wide stacks are: measured, modelled in memory, remembered, and what follows from it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from worker import pace as pace_module
+from worker.pace import Pace, Paces, measure
+from worker.room import Room
+from worker.training.data import DeviceData
+from worker.training.trial import Member, TrialSpec
+
+GROWS = Pace(seconds={1: 1.0, 2: 1.2, 4: 1.6, 8: 3.2, 16: 8.0}, member_bytes=10)
+"""Quickest at 4; at 8 a member takes as long, at 16 longer."""
+NEVER = Pace(seconds={1: 1.0, 2: 2.5, 4: 6.0}, member_bytes=10)
+
+
+@pytest.fixture
+def data() -> DeviceData:
+    """Ninety images of 8 by 8 in three classes."""
+    random = np.random.default_rng(1)
+    images, labels = random.integers(0, 255, (90, 1, 8, 8)).astype(np.uint8), np.arange(90) % 3
+    return DeviceData(
+        train_inputs=images,
+        train_labels=labels,
+        test_inputs=images,
+        test_labels=labels,
+        classes=3,
+        device=torch.device("cpu"),
+    )
+
+
+def member(model: str) -> Member:
+    spec = TrialSpec(
+        loss="adaptive", loss_params={"alpha": 0.1}, model=model, model_params={}, epochs=1, batch_size=16,
+        optimizer="adamw", lr=0.1,
+    )  # fmt: skip
+    return Member(spec, 1, np.arange(60), np.arange(60, 90))
+
+
+def test_the_width_is_the_fewest_members_at_which_one_takes_the_least_time() -> None:
+    assert GROWS.width == 4
+    assert NEVER.width == 1
+    assert Pace(seconds={1: 1.0, 2: 1.99}, member_bytes=1).width == 1  # next to nothing gained
+
+
+def test_joining_pays_where_a_stack_of_both_is_quicker_than_one_after_the_other() -> None:
+    assert GROWS.pays(1, 3)
+    assert GROWS.pays(2, 1)  # 1.4 between the widths measured, against 1.2 and 1.0
+    assert not GROWS.pays(8, 8)
+    assert not GROWS.pays(16, 16)  # beyond what was measured a member takes what it took at the widest
+    assert not NEVER.pays(1, 1)
+
+
+def test_stacks_of_growing_width_are_timed_and_a_member_has_a_size(data: DeviceData) -> None:
+    found = measure(member("mlp"), data)
+    assert set(found.seconds) >= {1, 2}
+    assert all(width & (width - 1) == 0 and seconds > 0 for width, seconds in found.seconds.items())
+    weights = 4 * (64 * 128 + 128 + 128 * 3 + 3)
+    assert 5 * weights < found.member_bytes < 50 * weights
+    assert set(measure(member("resnet18"), data).seconds) == {1}  # has no stacked form
+
+
+def test_a_stack_is_no_wider_than_memory_allows(data: DeviceData, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = measure(member("mlp"), data).member_bytes
+    monkeypatch.setattr(pace_module, "_free_bytes", lambda device: 3.5 * size)
+    assert set(measure(member("mlp"), data).seconds) == {1, 2}
+    monkeypatch.setattr(pace_module, "_free_bytes", lambda device: 0.5 * size)
+    assert set(measure(member("mlp"), data).seconds) == {1}
+
+
+def test_measuring_ends_when_a_wider_stack_is_slower_or_time_is_up(
+    data: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def took(*seconds_by_width: float) -> set[int]:
+        answers = iter(seconds_by_width)
+        monkeypatch.setattr(pace_module, "_seconds", lambda cohort, clock: next(answers))
+        return set(measure(member("linear"), data).seconds)
+
+    assert took(1.0, 1.5, 4.1) == {1, 2, 4}
+    assert took(1.0, 2.5, 3.0, 11.0) == {1, 2, 4, 8}
+    ticks: Iterator[float] = iter([0.0, 1.0, 9.0])
+    monkeypatch.setattr(pace_module, "_seconds", lambda cohort, clock: 1.0)
+    assert set(measure(member("linear"), data, clock=lambda: next(ticks)).seconds) == {1, 2}
+
+
+def test_a_pace_is_measured_once_and_kept_on_disk(
+    data: DeviceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+
+    def once(member: Member, data: DeviceData) -> Pace:
+        measured.append(member.trial.model)
+        return GROWS
+
+    monkeypatch.setattr(pace_module, "measure", once)
+    paces = Paces(tmp_path / "paces")
+    assert paces.of(member("mlp"), data) == paces.of(member("mlp"), data) == GROWS
+    assert Paces(tmp_path / "paces").of(member("mlp"), data) == GROWS
+    assert measured == ["mlp"]
+    paces.of(member("linear"), data)
+    assert measured == ["mlp", "linear"]
+    (first, _) = sorted((tmp_path / "paces").iterdir(), key=lambda path: path.stat().st_mtime)
+    first.write_text("half a fi")
+    assert Paces(tmp_path / "paces").of(member("mlp"), data) == GROWS
+    assert measured == ["mlp", "linear", "mlp"]
+
+
+def test_room_is_for_as_many_trials_as_asked_or_as_pay(data: DeviceData, tmp_path: Path) -> None:
+    replicates = [member("mlp")] * 2
+    paces = Paces(tmp_path)
+    asked = Room(replicates, data, width=3, paces=paces)
+    assert (asked.width, asked.trials(0, width=6), asked.trials(2, width=6), asked.trials(6, width=6)) == (6, 3, 2, 0)
+    assert asked.trials(2, width=3) == 0  # memory has halved the stacks since
+    for kind, width, free in ((GROWS, 4, 1), (NEVER, 1, 0)):
+        paces.of = lambda member, data, kind=kind: kind  # type: ignore[assignment, misc]
+        room = Room(replicates, data, width="auto", paces=paces)
+        assert (room.width, room.trials(2, width=room.width)) == (width, free)

@@ -1,0 +1,65 @@
+"""A claim in training, and the MLflow run that observes it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sweep.plan import Scenario
+from sweep.slots import Outcome
+from sweep.store import Sweep
+from sweep.studies import Claim
+from sweep.tracking import RUN_STATUSES, Tracking
+
+from .observation import Observation
+from .run_record import run_name, run_params, run_tags
+from .training.data import DeviceData
+from .training.trial import Member
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A claim in training, observed by the run `run_id`."""
+
+    claim: Claim
+    members: Sequence[Member]
+    observation: Observation
+    run_id: str
+    positions: Sequence[int] = ()
+    """Where its members are in the training."""
+
+
+def start_attempt(
+    claim: Claim, members: Sequence[Member], *, sweep: Sweep, scenario: Scenario, data: DeviceData, content: str,
+    width: int, tracking: Tracking, experiment_id: str, worker: str,
+) -> Attempt:  # fmt: skip
+    """Starts the run of a claim; `content` is the data set's mark, `width` that of the stacks."""
+    name = run_name(claim, scenario, members[0].trial)
+    run_id = tracking.start(
+        experiment_id,
+        name=name,
+        params=run_params(sweep, scenario, members, data, content=content, width=width),
+        tags=run_tags(sweep, claim, worker=worker),
+    )
+    observation = Observation(
+        title=f"{sweep.spec.dataset.name}: {name}",
+        classes=sweep.dataset.classes,
+        counts=scenario.counts,
+        seeds=[member.seed for member in members],
+        objective=sweep.spec.objective,
+        is_dense=data.train.is_dense,
+    )
+    return Attempt(claim=claim, members=members, observation=observation, run_id=run_id)
+
+
+def end_attempt(attempt: Attempt, outcome: Outcome, reason: str, *, tracking: Tracking) -> None:
+    """Ends the run of an attempt that has no value, with what was seen of it."""
+    run_id = attempt.run_id
+    try:
+        if outcome in ("failed", "pruned") and attempt.observation.has_epochs:
+            tracking.add_artifacts(run_id, attempt.observation.artifacts())
+        tracking.flush(run_id)
+        tracking.end(run_id, RUN_STATUSES[outcome], reason=reason)
+    except Exception as error:  # the trial is told, and the reconciler ends the run once MLflow is back
+        _log.warning("run left open", extra={"action": "run_left_open", "run": run_id, "reason": str(error)})

@@ -1,0 +1,171 @@
+"""How wide a stack pays where the worker runs: measured once a kind of work, and kept on disk."""
+
+import hashlib
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .training.cohort import Cohort
+from .training.data import DeviceData
+from .training.stacked import can_stack
+from .training.trainer import shapes_only
+from .training.trial import Member
+
+MAX_WIDTH = 256
+_STEPS = 2
+"""Of one measurement; the quickest of several counts."""
+_PER_WIDTH_S, _IN_ALL_S = 0.1, 4.0
+_GAIN = 0.97
+"""A wider stack is worth its memory where a member takes less than this share of the time in the best narrower one."""
+_SHARE_OF_MEMORY = {"cpu": 0.2, "cuda": 0.7}
+"""Of what is free when the width is measured; a host is shared by its workers."""
+_log = logging.getLogger(__name__)
+
+
+class Pace(BaseModel):
+    """What was measured of one kind of work on one device."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seconds: Mapping[int, float]
+    """What one step takes, by the members that take it together."""
+    member_bytes: int
+    """What a member needs while it learns: weights, moments, gradients, and what its backward pass keeps."""
+
+    @property
+    def width(self) -> int:
+        """The members at which one takes the least time, or the fewest beside which more bring next to nothing."""
+        best = 1
+        for width in sorted(self.seconds):
+            if self.seconds[width] / width < _GAIN * self.seconds[best] / best:
+                best = width
+        return best
+
+    def pays(self, held: int, more: int) -> bool:
+        """Whether `more` members learn sooner beside `held` others than in a stack of their own afterwards."""
+        return self._step(held + more) < self._step(held) + self._step(more)
+
+    def _step(self, width: int) -> float:
+        widths = sorted(self.seconds)
+        if width > widths[-1]:
+            return self.seconds[widths[-1]] * width / widths[-1]
+        return float(np.interp(width, widths, [self.seconds[known] for known in widths]))
+
+
+class Paces:
+    """Measured paces by kind of work: model, shapes, batch, optimizer, precision, device and threads."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keeps them as files in `folder`, which is made with the first."""
+        self._folder = folder
+        self._known: dict[str, Pace] = {}
+
+    def of(self, member: Member, data: DeviceData) -> Pace:
+        """The pace of the member's kind of work, measured now unless that was done before.
+
+        It depends on what else the machine does; whoever doubts it deletes the file.
+        """
+        kind = _kind(member, data)
+        path = self._folder / f"{hashlib.sha256(kind.encode()).hexdigest()[:16]}.json"
+        if kind not in self._known:
+            try:
+                self._known[kind] = Pace.model_validate_json(path.read_text())
+            except (OSError, ValidationError):  # not measured, or not by this version
+                self._known[kind] = self._measured(member, data, kind=kind, path=path)
+        return self._known[kind]
+
+    def _measured(self, member: Member, data: DeviceData, *, kind: str, path: Path) -> Pace:
+        began = time.perf_counter()
+        pace = measure(member, data)
+        took = round(time.perf_counter() - began, 2)
+        _log.info(
+            "width measured", extra={"action": "width_measured", "width": pace.width, "seconds": took, "of": kind}
+        )
+        self._folder.mkdir(parents=True, exist_ok=True)
+        half_written = path.with_suffix(f".{os.getpid()}")
+        half_written.write_text(pace.model_dump_json(indent=2))
+        half_written.replace(path)
+        return pace
+
+
+def measure(member: Member, data: DeviceData, *, clock: Callable[[], float] = time.perf_counter) -> Pace:
+    """Times steps of stacks of 1, 2, 4, … copies of the member, while they get quicker, fit and are quickly timed."""
+    rows = member.train_index[: _STEPS * member.trial.batch_size]
+    short = replace(member, train_index=rows, validation_index=member.validation_index[:1])
+    alone = Cohort([short], data)
+    member_bytes = _bytes_of_member(alone)
+    stacks = can_stack(shapes_only(member.trial, data))
+    widest = min(MAX_WIDTH, max(int(_free_bytes(data.device) // member_bytes), 1)) if stacks else 1
+    began, width, seconds = clock(), 1, {1: _seconds(alone, clock=clock)}
+    while 2 * width <= widest and clock() - began < _IN_ALL_S:
+        width *= 2
+        seconds[width] = _seconds(Cohort([short] * width, data), clock=clock)
+        if width >= 4 and seconds[width] / width > seconds[width // 4] / (width // 4):
+            break  # twice wider and twice wider again, and slower than before
+    return Pace(seconds=seconds, member_bytes=member_bytes)
+
+
+def _seconds(cohort: Cohort, *, clock: Callable[[], float]) -> float:
+    times: list[float] = []
+    began = clock()
+    while len(times) < 3 or clock() - began < _PER_WIDTH_S:
+        at = clock()
+        trace = cohort.train_epoch()
+        trace.loss_SK.sum().item()  # a device is done when it answers
+        times.append((clock() - at) / len(trace.sizes))
+    return min(times)
+
+
+def _bytes_of_member(alone: Cohort) -> int:
+    kept = 0
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal kept
+        kept += tensor.nbytes
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        steps = len(alone.train_epoch().sizes)
+    own = sum(tensor.nbytes for tensor in alone.state().tensors.values())
+    # The weights and their moments once more in the copy of an epoch's start, and the gradient twice.
+    return kept // steps + 3 * own
+
+
+def _free_bytes(device: torch.device) -> float:
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    return float(_SHARE_OF_MEMORY[device.type] * free)
+
+
+def _kind(member: Member, data: DeviceData) -> str:
+    trial = member.trial
+    device = torch.cuda.get_device_name(data.device) if data.device.type == "cuda" else _processor()
+    parts = {
+        "model": trial.model,
+        **trial.model_params,
+        "inputs": data.input_shape,
+        "classes": data.classes,
+        "batch": min(trial.batch_size, len(member.train_index)),
+        "optimizer": trial.optimizer,
+        "augment": trial.augment,
+        "precision": trial.precision,
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    return ", ".join(f"{name} {value}" for name, value in parts.items())
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{os.cpu_count()} x {names[0] if names else platform.processor() or platform.machine()}"
