@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +17,10 @@ from sweep.settings import Settings
 
 from .client import Answer, ApiError, Client
 from .demo import demo as run_demo
+from .launch import run_workers
+from .processes import Stopped
 from .terminal import results_view, sweep_view, sweeps_table
-from .up import Ports, Services, Stopped, UpError
+from .up import Ports, Services, UpError
 from .watch import watch as watch_sweep
 
 _FAILED, _BAD_USAGE = 1, 2
@@ -47,9 +50,11 @@ def main() -> None:
         _say_refusal(error)
         sys.exit(_BAD_USAGE if error.status == 422 else _FAILED)
     except ValidationError as error:
+        said: dict[str, list[str]] = {}
         for problem in error.errors():
-            name = "_".join(map(str, problem["loc"])).upper()
-            _err.print(Text(f"Setting EVENHAND_{name}: {problem['msg']}.", style="red"))
+            said.setdefault(f"EVENHAND_{problem['loc'][0]}".upper(), []).append(problem["msg"])
+        for name, problems in said.items():
+            _err.print(Text(f"Setting {name}: {', or '.join(problems)}.", style="red"))
         sys.exit(_BAD_USAGE)
     except UpError as error:
         _err.print(Text(str(error), style="red"), soft_wrap=True)
@@ -67,7 +72,7 @@ def up(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the API.")] = 8000,
     mlflow_port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of MLflow.")] = 5000,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Worker processes of one thread each; default: one a core.")
+        int | None, typer.Option(min=0, help="Worker processes; default: as many as are quickest here, measured once.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -78,10 +83,7 @@ def up(
     """
     console = _err if as_json else _out
 
-    def say(name: str, line: str) -> None:
-        console.print(f"{name:<9}│ {line}", markup=False, highlight=False, soft_wrap=True)
-
-    services = Services(data, Ports(api=port, mlflow=mlflow_port), workers=_workers(workers), say=say)
+    services = Services(data, Ports(api=port, mlflow=mlflow_port), workers=workers, say=_say_line(console))
     console.print(f"Starting on {services.data_dir} …")
     with contextlib.suppress(Stopped), services.running() as group:
         addresses = {
@@ -96,7 +98,7 @@ def up(
 @app.command()
 def demo(
     data: Annotated[Path, typer.Option(help="Folder of everything that is kept.")] = Path("evenhand-demo"),
-    workers: Annotated[int | None, typer.Option(min=0, help="Worker processes; default: one a core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Worker processes; default: as measured once.")] = None,
     exit: Annotated[bool, typer.Option("--exit", help="End with the answer instead of serving on.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -105,7 +107,7 @@ def demo(
         data,
         _err if as_json else _out,
         show=lambda found: _show_results(found, as_json),
-        workers=_workers(workers),
+        workers=workers,
         keep=_out.is_terminal and not exit,
     )
     if not well:
@@ -114,10 +116,28 @@ def demo(
 
 
 @app.command()
-def worker() -> None:
-    """Runs one worker on the settings of the environment, until SIGTERM or Ctrl-C."""
-    Settings()  # what is wrong with them is said here in a line
-    os.execv(sys.executable, [sys.executable, "-m", "worker"])  # signals reach the worker itself
+def worker(
+    width: Annotated[
+        str | None, typer.Option(help="Trials to train at once: a number, or auto (as many as measured quickest).")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of each process.")] = None,
+    processes: Annotated[
+        str, typer.Option(help="Worker processes on this machine: a number, or auto (measured once; one a GPU).")
+    ] = "1",
+) -> None:
+    """Runs a worker on the settings of the environment, until SIGTERM or Ctrl-C.
+
+    Stacks are trained many trials at once where that was measured to pay; what cannot be stacked, and on most CPUs
+    what convolves, is trained one by one.
+    """
+    given = {"EVENHAND_WIDTH": width, "EVENHAND_THREADS": str(threads) if threads else None}
+    os.environ.update({name: value for name, value in given.items() if value is not None})
+    settings = Settings()  # what is wrong with them is said here in a line
+    if processes == "1":
+        os.execv(sys.executable, [sys.executable, "-m", "worker"])  # signals reach the worker itself
+    if processes != "auto" and not (processes.isdecimal() and int(processes)):
+        raise typer.BadParameter(f"Expected a number above 0, or auto, got {processes!r}.", param_hint="--processes")
+    run_workers(settings.data_dir.resolve(), None if processes == "auto" else int(processes), say=_say_line(_err))
 
 
 @app.command()
@@ -219,5 +239,8 @@ def _say_refusal(error: ApiError) -> None:
         _err.print(Text(str(error), style="red"), soft_wrap=True)
 
 
-def _workers(asked: int | None) -> int:
-    return (os.cpu_count() or 1) if asked is None else asked
+def _say_line(console: Console) -> Callable[[str, str], None]:
+    def say(name: str, line: str) -> None:
+        console.print(f"{name:<9}│ {line}", markup=False, highlight=False, soft_wrap=True)
+
+    return say

@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from .client import Answer, Client
-from .up import Ports, Services, Stopped
+from .processes import Stopped
+from .up import Ports, Services
 from .watch import watch
 
 DEMO_SWEEP = {
@@ -23,7 +24,7 @@ DEMO_SWEEP = {
 }
 
 
-def demo(data_dir: Path, console: Console, *, show: Callable[[Answer], None], workers: int, keep: bool) -> bool:
+def demo(data_dir: Path, console: Console, *, show: Callable[[Answer], None], workers: int | None, keep: bool) -> bool:
     """True where every trial of the demo's sweep ended well; with `keep` it serves on until it is stopped.
 
     `console` tells what happens, `show` is given the results.
@@ -33,8 +34,13 @@ def demo(data_dir: Path, console: Console, *, show: Callable[[Answer], None], wo
         Stopped: by Ctrl-C or SIGTERM before there are results.
     """
     began = time.monotonic()
-    services = Services(data_dir, Ports.free(), workers=workers, say=_say_nothing)
-    console.print(f"Starting API, MLflow and {workers} worker(s) on {services.data_dir} …")
+    services = Services(
+        data_dir,
+        Ports.free(),
+        workers=workers,
+        say=lambda name, line: console.print(f"{line}") if name == "workers" else None,
+    )
+    console.print(f"Starting API, MLflow and workers on {services.data_dir} …")
     with services.running() as group, Client(services.ports.api_url) as client:
         console.print(f"Ready after {time.monotonic() - began:.0f} s. API {services.ports.api_url}/docs")
         sweep = client.submit(json.dumps(DEMO_SWEEP).encode())
@@ -51,7 +57,3 @@ def demo(data_dir: Path, console: Console, *, show: Callable[[Answer], None], wo
                 services.watch(group)
     progress = sweep["progress"]
     return bool(progress["complete"] == progress["total"])
-
-
-def _say_nothing(_name: str, _line: str) -> None:
-    """The services' lines stay in their log files, so that the demo's own can be read."""

@@ -8,12 +8,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _RESTART_PAUSE_S = 1.0
+_STOP_WITHIN_S = 9.0
+
+
+class Stopped(Exception):
+    """Raised out of a wait by Ctrl-C or SIGTERM."""
 
 
 class Process:
@@ -142,3 +148,43 @@ def _has_members(group: int) -> bool:
 def _die_with_parent() -> None:
     """Runs in the child before its command: the kernel ends it should we be killed without a chance to."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def running(group: Group) -> Iterator[None]:
+    """Runs the group while its block runs; at the end nothing of it is left, whatever happened.
+
+    Raises:
+        Stopped: in the block, on Ctrl-C and SIGTERM.
+    """
+    with _signals():
+        try:
+            group.start()
+            yield
+        finally:
+            with _deaf():
+                group.stop(within_s=_STOP_WITHIN_S)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise Stopped
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Lets no second Ctrl-C cut the stopping short: it takes ten seconds at most."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

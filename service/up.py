@@ -2,32 +2,26 @@
 
 import contextlib
 import fcntl
-import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from sweep.settings import Settings
 
 from .client import ApiError, Client
-from .processes import Group, Process
+from .launch import worker_environments, worker_processes
+from .processes import Group, Process, running
 
 HOST = "127.0.0.1"
 _READY_WITHIN_S = 120.0
-_STOP_WITHIN_S = 9.0
 _LOOK_EVERY_S = 0.2
 
 
 class UpError(Exception):
     """Raised where the services cannot run; the message names what is in the way and the remedy."""
-
-
-class Stopped(Exception):
-    """Raised out of a wait by Ctrl-C or SIGTERM."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +58,10 @@ class Ports:
 class Services:
     """The services of one data folder, running within `running()`."""
 
-    def __init__(self, data_dir: Path, ports: Ports, *, workers: int, say: Callable[[str, str], None]) -> None:
-        """`say(name, line)` is told what happens."""
-        self.data_dir, self.ports, self.workers = data_dir.resolve(), ports, workers
+    def __init__(self, data_dir: Path, ports: Ports, *, workers: int | None, say: Callable[[str, str], None]) -> None:
+        """`workers` are as many as were measured quickest, unless given; `say(name, line)` is told what happens."""
+        self.data_dir, self.ports, self._asked = data_dir.resolve(), ports, workers
+        self._workers: list[Mapping[str, str]] = []
         self._say = say
 
     @contextlib.contextmanager
@@ -77,16 +72,13 @@ class Services:
             UpError: where a port or the folder is taken, or a service dies or does not get ready.
             Stopped: on Ctrl-C and SIGTERM.
         """
-        with self._folder(), _signals():
+        with self._folder():
             self._check_ports()
-            group = Group(self._processes(), restarted=[f"worker-{n}" for n in range(self.workers)])
-            try:
-                group.start()
+            self._workers = worker_environments(self.data_dir, workers=self._asked, say=self._say)
+            group = Group(self._processes(), restarted=[f"worker-{n}" for n in range(len(self._workers))])
+            with running(group):
                 self._await_health(group)
                 yield group
-            finally:
-                with _deaf():
-                    group.stop(within_s=_STOP_WITHIN_S)
 
     def watch(self, group: Group, *, once: bool = False) -> None:
         """Keeps the workers alive, for ever or `once`; raises UpError where API or MLflow dies."""
@@ -104,7 +96,7 @@ class Services:
             while time.monotonic() < deadline:
                 self.watch(group, once=True)
                 with contextlib.suppress(ApiError):
-                    if client.readiness()["workers"] >= self.workers:
+                    if client.readiness()["workers"] >= len(self._workers):
                         return
                 time.sleep(_LOOK_EVERY_S)
         raise UpError(f"Not ready within {_READY_WITHIN_S:.0f} s; the logs are in {self.data_dir / 'logs'}.")
@@ -121,11 +113,10 @@ class Services:
             python, "-m", "uvicorn", "--factory", "service.app:create_app", "--host", HOST,
             "--port", str(self.ports.api), "--no-access-log", "--timeout-graceful-shutdown", "2",
         ]  # fmt: skip
-        commands = {"mlflow": mlflow, "api": api}
-        commands |= {f"worker-{n}": [python, "-m", "worker"] for n in range(self.workers)}
         return [
-            Process(name, command, environment=environment, log=self._log(name), on_line=self._on_line)
-            for name, command in commands.items()
+            Process("mlflow", mlflow, environment=environment, log=self._log("mlflow"), on_line=self._on_line),
+            Process("api", api, environment=environment, log=self._log("api"), on_line=self._on_line),
+            *worker_processes(self._workers, environment, log=self._log, on_line=self._on_line),
         ]
 
     def _environment(self) -> dict[str, str]:
@@ -182,27 +173,3 @@ class Services:
                     " Choose another with --data."
                 ) from error
             yield
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise Stopped
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """Lets no second Ctrl-C cut the stopping short: it takes ten seconds at most."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

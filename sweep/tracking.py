@@ -95,15 +95,14 @@ class Tracking:
         """Keeps files with the run, by name."""
         with tempfile.TemporaryDirectory() as folder:
             for name, content in artifacts.items():
-                path = Path(folder, name)
-                path.write_bytes(content)
-                self._insist(lambda path=path: self._client.log_artifact(run_id, str(path)))  # type: ignore[misc]
+                Path(folder, name).write_bytes(content)
+            self._insist(lambda: self._client.log_artifacts(run_id, folder))
 
     def end(self, run_id: str, status: RunStatus, *, reason: str | None = None) -> None:
-        """Ends a run, with the reason where it did not end well; one that has ended stays as it is."""
-        if self._insist(lambda: self._client.get_run(run_id)).info.status != "RUNNING":
-            return
+        """Ends a run; with the reason where it did not end well, unless it has ended already."""
         if reason:
+            if self._insist(lambda: self._client.get_run(run_id)).info.status != "RUNNING":
+                return
             tags = [RunTag(REASON_TAG, reason[:5_000]), RunTag(NOTE_TAG, reason[:5_000])]
             self._insist(lambda: self._client.log_batch(run_id, tags=tags))
         self._insist(lambda: self._client.set_terminated(run_id, status))

@@ -147,7 +147,7 @@ def _free_bytes(device: torch.device) -> float:
 
 def _kind(member: Member, data: DeviceData) -> str:
     trial = member.trial
-    device = torch.cuda.get_device_name(data.device) if data.device.type == "cuda" else _processor()
+    device = torch.cuda.get_device_name(data.device) if data.device.type == "cuda" else processor()
     parts = {
         "model": trial.model,
         **trial.model_params,
@@ -164,7 +164,8 @@ def _kind(member: Member, data: DeviceData) -> str:
     return ", ".join(f"{name} {value}" for name, value in parts.items())
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The machine's cores in a few words."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

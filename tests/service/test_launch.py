@@ -1,0 +1,76 @@
+"""Workers of a machine: how many, with what in their environment, and how they come and go together."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service import launch
+from service.launch import worker_environments
+
+from .running import wait_for
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, **layout: int) -> list[list[str]]:
+    """Lets the measurement answer a layout; the commands that asked for it."""
+    asked: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0, stdout=json.dumps(layout))
+
+    monkeypatch.setattr(launch.subprocess, "run", run)
+    return asked
+
+
+def test_a_number_of_workers_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answers(monkeypatch)
+    assert worker_environments(tmp_path, workers=3, say=print) == [{}, {}, {}]
+    assert asked == []
+
+
+def test_without_a_number_the_machine_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EVENHAND_THREADS", raising=False)
+    asked = answers(monkeypatch, processes=2, threads=4, gpus=0)
+    said: list[str] = []
+    found = worker_environments(tmp_path, workers=None, say=lambda name, line: said.append(f"{name}: {line}"))
+    assert found == [{"EVENHAND_THREADS": "4"}] * 2
+    assert asked == [[sys.executable, "-m", "worker.cores", str(tmp_path / "paces")]]
+    assert said == ["workers: Measuring once how this machine's cores are best used …"]
+
+
+def test_each_gpu_is_seen_by_one_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EVENHAND_THREADS", raising=False)
+    answers(monkeypatch, processes=2, threads=1, gpus=2)
+    found = worker_environments(tmp_path, workers=None, say=lambda *_: None)
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in found] == ["0", "1"]
+
+
+def test_threads_that_were_asked_for_divide_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENHAND_THREADS", "3")
+    monkeypatch.setattr(launch.os, "cpu_count", lambda: 8)
+    asked = answers(monkeypatch)
+    assert worker_environments(tmp_path, workers=None, say=print) == [{}, {}]
+    assert asked == []
+
+
+def test_workers_of_one_command_come_and_go_together(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("evenhand")), "worker", "--processes", "2", "--width", "3"]
+    environment = {"EVENHAND_DATA_DIR": str(tmp_path), "PATH": "", "OMP_NUM_THREADS": "1"}
+    log = tmp_path / "log"
+    with log.open("w") as stream:
+        parent = subprocess.Popen(command, env=environment, stderr=stream, cwd=tmp_path)
+    try:
+        wait_for(lambda: log.read_text().count("worker ready") == 2, within_s=60, what="two workers")
+        parent.send_signal(signal.SIGTERM)
+        assert parent.wait(20) == 0
+    finally:
+        parent.kill()
+    assert {path.name for path in (tmp_path / "logs").iterdir()} == {"worker-0.log", "worker-1.log"}
+    pids = [int(found) for found in re.findall(r"worker ready.*?-(\d+)-[0-9a-f]{4}", log.read_text())]
+    assert len(set(pids)) == 2
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)

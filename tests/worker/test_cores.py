@@ -1,0 +1,57 @@
+"""How a machine's cores are divided among workers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from worker import cores
+from worker.cores import Layout, best_layout, layouts
+
+PLENTY = 10**12
+
+
+def test_cores_are_divided_evenly_from_many_workers_to_one() -> None:
+    found = [(one.processes, one.threads) for one in layouts(4, memory=PLENTY)]
+    assert found == [(4, 1), (2, 2), (1, 4)]
+    assert layouts(1, memory=PLENTY) == [Layout(processes=1, threads=1)]
+
+
+def test_no_more_workers_are_tried_than_fit_into_memory() -> None:
+    assert max(one.processes for one in layouts(64, memory=4 * cores._WORKER_BYTES)) == 4
+    assert all(one.processes == 1 for one in layouts(8, memory=1))
+
+
+def test_the_quickest_layout_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: range(4), raising=False)
+    monkeypatch.setattr(cores.psutil, "virtual_memory", lambda: type("Memory", (), {"available": PLENTY}))
+    rates = {4: {"mlp": 10.0, "small_cnn": 4.0}, 2: {"mlp": 9.0, "small_cnn": 5.0}, 1: {"mlp": 9.9, "small_cnn": 1.0}}
+    asked: list[int] = []
+
+    def rate(layout: Layout) -> dict[str, float]:
+        asked.append(layout.processes)
+        return rates[layout.processes]
+
+    monkeypatch.setattr(cores, "_rates", rate)
+    assert best_layout(tmp_path) == best_layout(tmp_path) == Layout(processes=2, threads=2)
+    assert asked == [4, 2, 1]
+    kept = json.loads((tmp_path / "cores.json").read_text())
+    assert [one["steps_per_s"] for one in kept["measured"]] == list(rates.values())
+    for spoiled in ("{", "[]", json.dumps(kept | {"machine": "another"})):
+        (tmp_path / "cores.json").write_text(spoiled)
+        best_layout(tmp_path)
+    assert asked == [4, 2, 1] * 4
+
+
+def test_with_gpus_there_is_a_worker_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(cores.torch.cuda, "device_count", lambda: 3)
+    assert best_layout(tmp_path) == Layout(processes=3, threads=1)
+
+
+def test_children_are_timed_at_once_and_their_steps_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    found = cores._rates(Layout(processes=2, threads=1))
+    assert found.keys() == {"mlp", "small_cnn"}
+    assert all(rate > 0 for rate in found.values())

@@ -1,0 +1,125 @@
+"""How the cores of this machine are best used: many workers of one thread, or fewer of several; measured once.
+
+`python -m worker.cores FOLDER` prints the answer as JSON and keeps it in FOLDER. With GPUs it is a worker a GPU, and
+nothing is measured.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+
+from .pace import processor
+from .training.cohort import Cohort
+from .training.data import DeviceData
+from .training.trial import Member, TrialSpec
+
+_FOR_S = 1.0
+_WORKER_BYTES = 1_500_000_000
+"""What a worker takes while it trains small models; more workers than fit would make the machine swap."""
+_MODELS = {"mlp": 16, "small_cnn": 1}
+"""The kinds of work that are timed, with the members that learn together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Workers on one machine."""
+
+    processes: int
+    threads: int
+    """Of each process."""
+
+
+def layouts(cores: int, *, memory: int) -> list[Layout]:
+    """Every way to divide the cores evenly in powers of two, those first that have most processes."""
+    fitting = max(memory // _WORKER_BYTES, 1)
+    threads = [2**power for power in range(cores.bit_length())]
+    found = [Layout(processes=min(cores // each, fitting), threads=each) for each in threads]
+    return list(dict.fromkeys(found))
+
+
+def best_layout(folder: Path) -> Layout:
+    """The layout under which models get through the most steps a second, as measured before or now."""
+    if torch.cuda.is_available():
+        return Layout(processes=torch.cuda.device_count(), threads=1)
+    path, machine = folder / "cores.json", f"{processor()}, torch {torch.__version__}"
+    try:
+        kept = json.loads(path.read_text())
+        if kept["machine"] == machine:
+            return Layout(**kept["best"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not measured, or not by this version
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    rates = [(layout, _rates(layout)) for layout in layouts(cores, memory=psutil.virtual_memory().available)]
+    first = rates[0][1]
+    # The geometric mean of what each kind of work gains over the first layout: no kind counts for more.
+    best, _ = max(rates, key=lambda rated: float(np.prod([rated[1][name] / first[name] for name in _MODELS])))
+    folder.mkdir(parents=True, exist_ok=True)
+    measured = [asdict(layout) | {"steps_per_s": rate} for layout, rate in rates]
+    path.write_text(json.dumps({"machine": machine, "best": asdict(best), "measured": measured}, indent=2))
+    return best
+
+
+def _rates(layout: Layout) -> dict[str, float]:
+    """Steps a second by model, of all processes of a layout together."""
+    command = [sys.executable, "-m", "worker.cores", "--threads", str(layout.threads)]
+    children = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(layout.processes)
+    ]
+    for child in children:
+        assert child.stdout is not None
+        child.stdout.readline()  # it is ready
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    answers = [json.loads(child.communicate()[0]) for child in children]
+    return {name: sum(answer[name] for answer in answers) for name in _MODELS}
+
+
+def _answer(threads: int) -> None:
+    """A child: says when it is ready, waits for the word, and prints the steps a second that it came to."""
+    torch.set_num_threads(threads)
+    random = np.random.default_rng(0)
+    images, labels = random.integers(0, 255, (256, 1, 28, 28)).astype(np.uint8), np.arange(256) % 10
+    data = DeviceData(
+        train_inputs=images, train_labels=labels, test_inputs=images[:10], test_labels=labels[:10], classes=10,
+        device=torch.device("cpu"),
+    )  # fmt: skip
+    cohorts = {}
+    for model, members in _MODELS.items():
+        spec = TrialSpec(
+            loss="adaptive", loss_params={"alpha": 0.1}, model=model, model_params={}, epochs=1, batch_size=128,
+            optimizer="adamw", lr=0.001,
+        )  # fmt: skip
+        cohorts[model] = Cohort([Member(spec, 1, np.arange(256), np.arange(10))] * members, data)
+        cohorts[model].train_epoch()
+    _say("ready")
+    sys.stdin.readline()
+    rates = {}
+    for model, cohort in cohorts.items():
+        began, steps = time.perf_counter(), 0
+        while (took := time.perf_counter() - began) < _FOR_S:
+            steps += len(cohort.train_epoch().sizes)
+        rates[model] = steps / took
+    _say(json.dumps(rates))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--threads":
+        _answer(int(sys.argv[2]))
+    else:
+        _say(json.dumps(asdict(best_layout(Path(sys.argv[1]))) | {"gpus": torch.cuda.device_count()}))
