@@ -33,10 +33,10 @@ class Shelf:
                 "its files have changed since the sweep was submitted. Put them back, or submit the sweep anew.",
                 dataset=choice.name,
             )
-        key = (info.name, info.content, scenario.counts if info.is_made_to_order else None)
+        key = (info.name, info.content, scenario.drawn if info.is_made_to_order else None)
         if self._held is None or self._held[0] != key:
             self._held = None  # the memory of the old one is needed for the new one
-            dataset = self._datasets.load(choice.name, options=choice.params, counts=scenario.counts)
+            dataset = self._datasets.load(choice.name, options=choice.params, counts=scenario.drawn)
             self._held = key, self._on_device(dataset), dataset
         return self._held[1:]
 

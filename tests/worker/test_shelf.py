@@ -1,5 +1,6 @@
 """The shelf: one data set on the device, read once, and none but the one that the sweep was submitted over."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,12 @@ import torch
 from sweep.choices import DatasetChoice
 from sweep.datasets import Dataset, Datasets
 from sweep.errors import DatasetError, UnknownDataset
-from sweep.store import DatasetMark, Sweep
+from sweep.measured import measured
+from sweep.plan import replicate_seeds
+from sweep.problems import parse_sweep
+from sweep.resolve import resolve
+from sweep.split import split_images
+from sweep.store import DatasetMark, Store, Sweep
 from worker.shelf import Shelf
 from worker.training.data import DeviceData
 
@@ -87,3 +93,25 @@ def test_files_that_are_gone_are_named(shelf: Shelf, over: Callable[[str], Sweep
     shutil.rmtree(tmp_path / "datasets" / "one")
     with pytest.raises(UnknownDataset, match="'one'"):
         fetch(shelf, sweep)
+
+
+def test_made_to_order_the_data_are_those_that_were_measured_when_the_sweep_was_accepted(
+    shelf: Shelf, datasets: Datasets, store: Store
+) -> None:
+    body = {
+        "dataset": {"name": "shapes", "size": 24, "images": 60, "classes": 2},
+        "imbalance": {"profile": "exponential", "ratios": [4]},
+        "alpha": 0.1,
+    }
+    spec = parse_sweep(json.dumps(body))
+    info = datasets.info("shapes", options=spec.dataset.params)
+    accepted = measured(resolve(spec, info), info, datasets)
+    assert accepted.scenarios[0].counts != accepted.scenarios[0].drawn  # a holdout and chance lie between
+    sweep = store.add(accepted, DatasetMark(classes=info.classes, content=info.content))
+    data, dataset = fetch(shelf, sweep)
+    assert dataset.image_counts is not None
+    counts = []
+    for seed in replicate_seeds(sweep.spec):
+        train = split_images(dataset.image_counts, fraction=sweep.spec.validation.fraction, seed=seed).train
+        counts.append(data.train.class_counts(torch.tensor(train)).double())
+    assert tuple(torch.stack(counts).mean(dim=0).round().long().tolist()) == sweep.scenarios[0].counts
