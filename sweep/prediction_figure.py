@@ -72,7 +72,7 @@ def predictions_figure(sections: Sequence[Section], *, title: str, classes: Sequ
     columns_of_names = 1 + len(handles) // _NAMES_A_COLUMN
     figure.legend(handles=handles, title="class", loc="outside right center", fontsize=8, ncols=columns_of_names)
     figure.suptitle(plain(title), fontsize=10)
-    return png(figure)
+    return png(figure, has_photos=True)
 
 
 def class_colours(classes: int, *, shown: Sequence[int]) -> list[str]:

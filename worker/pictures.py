@@ -89,15 +89,14 @@ def _regions(
     """
     left, right, bottom, top = extent
     middle_S = (np.arange(_SIDE + 1) + 0.5) / _SIDE  # one beyond the far edges, to have the last ones between four
-    points_HW2 = np.stack(np.meshgrid(left + (right - left) * middle_S, bottom + (top - bottom) * middle_S), axis=-1)
-    points_HW2 = points_HW2.astype(np.float32)
+    x_HW, y_HW = np.meshgrid(left + (right - left) * middle_S, bottom + (top - bottom) * middle_S)
+    points_HW2: NDArray[np.float32] = np.stack([x_HW, y_HW], axis=-1).astype(np.float32)
     rough_HW2 = points_HW2[::_STRIDE, ::_STRIDE]
     rough_HW = predict(rough_HW2.reshape(-1, 2)).reshape(rough_HW2.shape[:2])
     corners_4HW = np.stack([rough_HW[:-1, :-1], rough_HW[1:, :-1], rough_HW[:-1, 1:], rough_HW[1:, 1:]])
     is_mixed_HW = (corners_4HW != corners_4HW[0]).any(axis=0)
-    labels_HW, is_open_HW = (
-        coarse_HW.repeat(_STRIDE, axis=0).repeat(_STRIDE, axis=1) for coarse_HW in (corners_4HW[0], is_mixed_HW)
-    )
+    labels_HW: NDArray[np.int64] = corners_4HW[0].repeat(_STRIDE, axis=0).repeat(_STRIDE, axis=1)
+    is_open_HW = is_mixed_HW.repeat(_STRIDE, axis=0).repeat(_STRIDE, axis=1)
     if is_open_HW.any():
         labels_HW[is_open_HW] = predict(points_HW2[:-1, :-1][is_open_HW])
     return labels_HW

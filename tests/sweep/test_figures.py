@@ -55,11 +55,54 @@ def test_the_classes_picture_shows_what_the_importance_does_to_the_step(drawn: l
     importance_figure(curves(1, 9, 3), curves(1, 3, 3), PACE, title="t", classes=PLAIN, counts=[3, 2, 1])
     weight, rate = drawn[0].axes[2:]
     assert (weight.get_xlabel(), weight.get_ylabel()) == ("epoch", "mean weight of a sample")
-    assert rate.get_ylabel() == "learning rate × mean weight"
+    assert rate.get_ylabel() == "learning rate × mean weight (dashed)"
     for axes, which in ((weight, 0), (rate, 1)):
         (line,) = axes.get_lines()
         assert np.asarray(line.get_xdata()).tolist() == [1, 2, 3]
         assert np.asarray(line.get_ydata()).tolist() == [point[which] for point in PACE]
+
+
+def test_the_range_of_the_replicates_is_shaded(drawn: list[Figure]) -> None:
+    given = curves(3, 4, 2)
+    importance_figure(None, given, PACE, title="t", classes=PLAIN[:2], counts=[1, 2])
+    (bands,) = drawn[0].axes[0].collections
+    tail, head = reversed(bands.get_paths())  # the head is drawn first: it is the second class
+    for path, c in ((head, 1), (tail, 0)):
+        corners = {tuple(corner) for corner in np.asarray(path.vertices).tolist()}
+        ends = (given.values_RSC[:, :, c].min(axis=0), given.values_RSC[:, :, c].max(axis=0))
+        assert corners == {(x, y) for end in ends for x, y in zip(given.x_S.tolist(), end.tolist(), strict=True)}
+
+
+def test_no_text_of_the_classes_picture_covers_another_or_is_cut_off(drawn: list[Figure]) -> None:
+    names = ["a name that is longer than most, and goes on", "WWWWWWWWWWWW", "Ελλάδα"]
+    for largest in (1e-7, 0.0123, 1.0, 98765.0):
+        shown = ClassCurves(np.arange(1.0, 10), curves(2, 9, 3).values_RSC * largest)
+        importance_figure(shown, shown, [(largest, largest)] * 3, title="t", classes=names, counts=[30_000, 20, 1])
+        figure = drawn[-1]
+        for axes in figure.axes:
+            (y_label, *_), numbers = [axes.yaxis.label], axes.yaxis.get_ticklabels()
+            for number in numbers:
+                assert not y_label.get_window_extent().overlaps(number.get_window_extent())
+            assert all(
+                not number.get_window_extent().overlaps(figure.legends[0].get_window_extent()) for number in numbers
+            )
+            assert not y_label.get_window_extent().overlaps(figure.legends[0].get_window_extent())
+            left, _, right, _ = y_label.get_window_extent().extents
+            assert 0 <= left < right <= figure.bbox.width
+            others = [other.get_window_extent() for other in figure.axes if other.bbox.x0 != axes.bbox.x0]
+            assert not any(other.overlaps(y_label.get_window_extent()) for other in others)
+        legend_box = figure.legends[0].get_window_extent()
+        assert legend_box.x1 <= figure.bbox.width
+        assert not any(legend_box.overlaps(axes.get_window_extent()) for axes in figure.axes)
+
+
+def test_a_picture_is_the_same_every_time_on_pure_white() -> None:
+    one, again = (
+        importance_figure(curves(2, 9, 3), curves(2, 3, 3), PACE, title="t", classes=PLAIN, counts=[3, 2, 1])
+        for _ in range(2)
+    )
+    assert one == again
+    assert pixels(one)[0, 0].tolist() == [255, 255, 255]
 
 
 def test_without_importance_there_is_one_panel(drawn: list[Figure]) -> None:
@@ -95,10 +138,10 @@ def test_the_boundary_picture_shows_regions_and_points(drawn: list[Figure]) -> N
     )
     (figure,) = drawn
     (axes,) = figure.axes
-    drawn_legend = axes.get_legend()
-    assert drawn_legend is not None
-    assert [text.get_text() for text in drawn_legend.get_texts()] == ["low (1)", "high (2)"]
-    assert axes.get_title() == "toy2d: a run"
+    assert legend(figure) == ["low (1)", "high (2)"]
+    assert figure.get_suptitle() == "toy2d: a run"
+    shown = {str(line.get_label()): np.asarray(line.get_xydata()).tolist() for line in axes.get_lines()}
+    assert shown == {"low (1)": [[0.5, 0.1]], "high (2)": [[0.2, 0.9], [0.7, 0.8]]}
     image = pixels(png)
     height, width, _ = image.shape
     upper, lower = image[height // 4, width // 2], image[3 * height // 4, width // 2]
