@@ -65,7 +65,7 @@ class Training(Strict):
     schedule: Literal["constant", "step", "cosine"] = "cosine"
     warmup_epochs: Annotated[int, Field(ge=0, le=1_000)] = 0
     augment: bool | None = None
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

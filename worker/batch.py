@@ -119,7 +119,7 @@ class Batch:
             self._each(claim, partial(self._begin, claim, data, dataset))
         if not self._attempts:
             return
-        training = Training([], data, width=self._room.width)
+        training = Training([], data, width=self._room.width, graphs=self._settings.cuda_graphs)
         self._seat(training)
         self._fill(training, data, dataset)
         while training.live:

@@ -58,6 +58,10 @@ def _split(dataset: Dataset, scenario: Scenario, validation: Validation, *, seed
 
 
 def _precision(asked: str, device: torch.device) -> Precision:
-    if asked == "auto":
-        return "bfloat16" if device.type == "cuda" else "float32"
-    return "bfloat16" if asked == "bfloat16" else "float32"
+    on_gpu = device.type == "cuda"
+    known: dict[str, Precision] = {
+        "auto": "bfloat16" if on_gpu else "float32",
+        "tf32": "tf32" if on_gpu else "float32",  # a CPU multiplies float32 as it is
+        "bfloat16": "bfloat16",
+    }
+    return known.get(asked, "float32")

@@ -12,8 +12,10 @@ from .batches import Batches, Replicate, by_replicate
 from .criterion import Criterion
 from .data import DeviceData, Part
 from .evaluation import Counts, evaluate
+from .graph import Graphed
 from .models import build_model
-from .optimization import OPTIMIZERS, Flat, Rates, schedule_factors
+from .optimization import OPTIMIZERS, Flat, schedule_factors
+from .precision import computing
 from .stacked import stack
 from .trace import State, Trace, mean_weight, tally
 from .trial import Member
@@ -22,8 +24,10 @@ from .trial import Member
 class Cohort:
     """Members in training together, which differ in numbers but not in shapes or steps."""
 
-    def __init__(self, members: Sequence[Member], data: DeviceData) -> None:
+    def __init__(self, members: Sequence[Member], data: DeviceData, *, graphs: bool = False) -> None:
         """Builds every member's model on the CPU from its seed, stacks them and moves them to the data's device.
+
+        With `graphs` the steps on a GPU are replayed from a recording.
 
         Raises ValueError where a trial names what there is not, or models cannot be stacked.
         """
@@ -32,7 +36,7 @@ class Cohort:
             raise ValueError(
                 f"Expected an optimizer among {', '.join(OPTIMIZERS)}, got {spec.optimizer!r}. Name one of these."
             )
-        self._data = data
+        self._data, self._graphs = data, graphs and data.device.type == "cuda"
         self._test_index = torch.arange(len(data.test), device=data.device)
         self._dtype = torch.float64 if spec.precision == "float64" else torch.float32
         models = [
@@ -74,7 +78,7 @@ class Cohort:
         batches = self._batches.draw_order(self.spec.batch_size)
         self._epoch += 1
         factors_SK = self._factors(len(batches))
-        index_A = torch.tensor(self.adaptive, dtype=torch.int64, device=self._data.device)
+        index_A = self._index_A
         losses: list[Tensor] = []
         importances: list[Tensor] = []
         seen: list[Tensor] = []
@@ -84,8 +88,7 @@ class Cohort:
         rates = self._optimizer.rates(factors_SK, done_K=done_K, like=self._flat.values_KP)
         for index_RB, rates_of_step in zip(batches, rates, strict=True):
             inputs_RB, target_RB = self._batches.of(index_RB, augment=self.spec.augment)
-            target_KB = self._batches.to_members(target_RB)
-            losses.append(self._step(self._batches.to_members(inputs_RB), target_KB, rates_of_step))
+            losses.append(self._take_step(inputs_RB, target_RB, *rates_of_step))
             if self._data.train.is_dense:
                 counted.append(self._batches.to_members((target_RB >= 0).flatten(1).sum(dim=1)))
             if len(index_A):
@@ -113,7 +116,7 @@ class Cohort:
     def predict(self, member: int, inputs: Tensor) -> Tensor:
         """The class that one member gives to each input, int64: (N,), or (N, H, W) where it labels pixels."""
         self.model.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), computing(self.spec.precision, self._data.device):
             prepared = self._data.prepare(inputs.to(self._data.device))
             logits_KNC = self._forward(self._batches.to_members(prepared[None]))
             return logits_KNC[member].argmax(dim=1)
@@ -174,27 +177,28 @@ class Cohort:
         specs = [member.trial for member in members]
         class_counts = torch.stack([self._replicates[key].class_counts for key in self._keys])
         self._criterion = Criterion(specs, class_counts, tensors["importance"])
+        self._index_A = torch.tensor(self.adaptive, dtype=torch.int64, device=self._data.device)
         self._moments = {name: tensors[name] for name in OPTIMIZERS[self.spec.optimizer].vectors}
         self._optimizer = OPTIMIZERS[self.spec.optimizer](specs, self._moments)
+        self._take_step = Graphed(self._step) if self._graphs else self._step
 
     def _factors(self, steps: int) -> Tensor:
         by_epoch = {epoch: schedule_factors(self.spec, epoch=epoch, steps=steps) for epoch in set(self.epochs)}
         return torch.tensor([by_epoch[epoch] for epoch in self.epochs], dtype=torch.float64).T
 
-    def _step(self, inputs_KB: Tensor, target_KB: Tensor, rates: Rates) -> Tensor:
-        loss_K = self._criterion(self._forward(inputs_KB), target_KB)
-        gradient_KP = self._flat.gradient(loss_K.sum())
+    def _step(self, inputs_RB: Tensor, target_RB: Tensor, *rates: Tensor) -> Tensor:
+        """Moves weights, moments, running moments and importance in place; answers the losses (K,)."""
+        with computing(self.spec.precision, self._data.device):
+            logits_KBC = self._forward(self._batches.to_members(inputs_RB))
+            loss_K = self._criterion(logits_KBC, self._batches.to_members(target_RB))
+            gradient_KP = self._flat.gradient(loss_K.sum())
         with torch.no_grad():
             self._optimizer.step(self._flat.values_KP, gradient_KP, rates)
         return loss_K.detach()
 
     def _forward(self, inputs_KB: Tensor) -> Tensor:
-        if self.spec.precision != "bfloat16":
-            logits: Tensor = self.model(inputs_KB.to(self._dtype))
-            return logits
-        with torch.autocast(self._data.device.type, dtype=torch.bfloat16):
-            logits = self.model(inputs_KB)
-        return logits.float()
+        logits: Tensor = self.model(inputs_KB.to(self._dtype))
+        return logits.to(self._dtype)
 
     def _evaluate(self, part: Part, index_RN: Tensor) -> Counts:
         self.model.eval()
@@ -208,4 +212,5 @@ class Cohort:
 
         shape = (len(self._members), self._data.classes)
         pixels = part.inputs.shape[2:].numel()
-        return evaluate(logits_of, targets_of, index_RN, members_and_classes=shape, pixels=pixels)
+        with computing(self.spec.precision, self._data.device):
+            return evaluate(logits_of, targets_of, index_RN, members_and_classes=shape, pixels=pixels)

@@ -82,7 +82,7 @@ class Criterion:
 
     def _adaptive(self, logits_GBC: Tensor, target_GB: Tensor, *, index_G: Tensor, given: Mapping[str, Any]) -> Tensor:
         loss_G, importance_GC = adaptive(logits_GBC, target_GB, self.importance_KC[index_G], **given, class_dim=2)
-        self.importance_KC = self.importance_KC.index_copy(0, index_G, importance_GC)
+        self.importance_KC.index_copy_(0, index_G, importance_GC)
         return loss_G
 
 

@@ -54,8 +54,8 @@ class Sgd:
 
     def rates(self, factors_SK: Tensor, *, done_K: Tensor, like: Tensor) -> Iterator[Rates]:
         """What each step of an epoch multiplies by: the schedule's factors (float64) worked in, as `like`."""
-        decay_K1, momentum_K1 = (column.to(like) for column in self._fixed)
-        rate_SK1 = (factors_SK[:, :, None] * self._rate_K).to(like)
+        decay_K1, momentum_K1 = (_as(like, column) for column in self._fixed)
+        rate_SK1 = _as(like, factors_SK[:, :, None] * self._rate_K)
         return ((rate_K1, decay_K1, momentum_K1) for rate_K1 in rate_SK1)
 
     def step(self, values_KP: Tensor, gradient_KP: Tensor, rates: Rates) -> None:
@@ -87,7 +87,7 @@ class AdamW:
         first_SK1, second_SK1 = (1 - beta**steps_SK1 for beta in _BETAS)
         rate_SK1 = factors_SK[:, :, None] * self._rate_K
         columns = (1 - rate_SK1 * self._decay_K, second_SK1.sqrt(), rate_SK1 / first_SK1)
-        return zip(*(column.to(like) for column in columns), strict=True)
+        return zip(*(_as(like, column) for column in columns), strict=True)
 
     def step(self, values_KP: Tensor, gradient_KP: Tensor, rates: Rates) -> None:
         """Moves the values against their gradient, which is written over."""
@@ -99,6 +99,10 @@ class AdamW:
         # In the gradient's memory: at many members every further array costs more than its arithmetic.
         scale_KP = torch.sqrt(square_KP, out=gradient_KP).div_(root_K1).add_(_EPS)
         values_KP.sub_(torch.div(mean_KP, scale_KP, out=scale_KP).mul_(rate_K1))
+
+
+def _as(like: Tensor, column: Tensor) -> Tensor:
+    return column.to(like.device, like.dtype, non_blocking=True)
 
 
 def _column(values: Sequence[float]) -> Tensor:

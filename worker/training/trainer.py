@@ -38,9 +38,11 @@ class Training:
     Raises ValueError where a trial names a model, loss, optimizer or parameter that there is not.
     """
 
-    def __init__(self, members: Sequence[Member], data: DeviceData, *, width: int = sys.maxsize) -> None:
-        """Builds every member's model, optimizer and loss on the data's device."""
-        self._data, self._width = data, width
+    def __init__(
+        self, members: Sequence[Member], data: DeviceData, *, width: int = sys.maxsize, graphs: bool = False
+    ) -> None:
+        """Builds every member's model, optimizer and loss on the data's device; `graphs` as in `Cohort`."""
+        self._data, self._width, self._graphs = data, width, graphs
         self._members: list[Member] = []
         self._cohorts: list[tuple[list[int], Cohort]] = []
         self.join(members)
@@ -136,7 +138,7 @@ class Training:
         return taken
 
     def _fresh(self, positions: Sequence[int]) -> Cohort:
-        return Cohort([self._members[position] for position in positions], self._data)
+        return Cohort([self._members[position] for position in positions], self._data, graphs=self._graphs)
 
     def _rest(self) -> None:
         """Sets members that have had all their epochs apart from those that go on."""

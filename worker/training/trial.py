@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["constant", "step", "cosine"]
-Precision = Literal["float32", "bfloat16", "float64"]
+Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 """float64 is for tests: it tells what a computation owes to rounding."""
 
 

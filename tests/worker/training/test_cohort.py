@@ -188,12 +188,12 @@ def test_a_cohort_without_memory_goes_on_in_halves_and_loses_nothing(
     expected, tests = course(many, images)
     step, calls = Cohort._step, 0
 
-    def out_of_memory(self: Cohort, inputs_KB: torch.Tensor, *rest: object) -> torch.Tensor:
+    def out_of_memory(self: Cohort, inputs_RB: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
         nonlocal calls
         calls += 1
-        if calls > 6 and len(inputs_KB) > 2:  # in the midst of the second epoch
+        if calls > 6 and len(self.members) > 2:  # in the midst of the second epoch
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return step(self, inputs_KB, *rest)  # type: ignore[arg-type]
+        return step(self, inputs_RB, *rest)
 
     monkeypatch.setattr(Cohort, "_step", out_of_memory)
     training = Training(many, images)

@@ -143,3 +143,18 @@ def test_a_gpu_follows_the_same_course_as_a_cpu(plain: TrialSpec, blobs: DeviceD
     # Sums are taken in another order, so single precision agrees to about four digits after five steps.
     assert there.train_loss == pytest.approx(here.train_loss, rel=1e-4)
     assert there.validation.nll == pytest.approx(here.validation.nll, rel=1e-4)
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.parametrize("model", ["mlp", "small_cnn"])
+def test_recorded_steps_are_the_steps_themselves(model: str, plain: TrialSpec, images: DeviceData) -> None:
+    spec = replace(plain, model=model, loss="adaptive", loss_params={"alpha": 0.1}, optimizer="adamw", batch_size=4)
+    many = [Member(replace(spec, lr=0.001 * at), at % 2, np.arange(30), np.arange(30, 40)) for at in (1, 2, 3)]
+    data = on_gpu(images)
+    as_they_are, recorded = (Training(many, data, graphs=graphs) for graphs in (False, True))
+    for _ in range(spec.epochs):
+        for one, other in zip(as_they_are.run_epoch(), recorded.run_epoch(), strict=True):
+            assert other.train_loss == pytest.approx(one.train_loss, rel=1e-4)
+            assert one.importance_SC is not None and other.importance_SC is not None
+            np.testing.assert_allclose(other.importance_SC, one.importance_SC, atol=0.05)
