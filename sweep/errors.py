@@ -8,6 +8,7 @@ EvenhandError                 500  base; never raised itself
 ├── NotFound                  404  no sweep, trial or record of that name
 ├── Conflict                  409  an action that the state forbids
 ├── Unavailable               503  a part we lean on (MLflow) does not answer; try again
+├── Untold                503  the database did not take a result; the trial is made again
 └── LateTell                  409  a claim was taken back meanwhile; the worker drops the trial and lives on
 """
 
@@ -121,6 +122,13 @@ class Unavailable(EvenhandError):
 
     status = 503
     title = "A part of the service does not answer"
+
+
+class Untold(EvenhandError):
+    """Raised by the queue where the database fails in the middle of a tell; the attempt is lost, and made again."""
+
+    status = 503
+    title = "The database did not take the result"
 
 
 class LateTell(EvenhandError):

@@ -26,18 +26,21 @@ class Reconciler:
     def __init__(self, store: Store, studies: Studies, tracking: Tracking, *, holder: str, grace_s: float) -> None:
         """`holder` names this process in the leases; a worker without a sign of life for `grace_s` is dead.
 
-        A worker's holder is its own name, and it looks between its batches only: a trial that still bears its name
-        then was let go of, by an error in the middle of a claim or a tell. `tracking` should try once only: a look
+        A worker's holder is its own name: where it looks between its batches, a trial that still bears its name was let
+        go of, by an error in the middle of a claim or a tell. `tracking` should try once only: a look
         holds a lease, and there is another look soon.
         """
         self._store, self._studies, self._tracking = store, studies, tracking
         self._holder, self._grace_s = holder, grace_s
 
-    def run(self) -> None:
-        """Looks at every open sweep that nobody else is looking at; what is wrong with one leaves the others alone."""
+    def run(self, *, busy: bool = False) -> None:
+        """Looks at every open sweep that nobody else is looking at; what is wrong with one leaves the others alone.
+
+        A worker is `busy` in the midst of a batch, whose trials are not to be taken from it.
+        """
         for sweep in self._store.open_sweeps():
             try:
-                self.look_at(sweep)
+                self.look_at(sweep, busy=busy)
             except Exception as error:  # the next look may find it mended
                 _log.warning(
                     "sweep left",
@@ -45,7 +48,7 @@ class Reconciler:
                     extra={"action": "sweep_left", "sweep": sweep.id, "reason": str(error)},
                 )
 
-    def look_at(self, sweep: Sweep) -> None:
+    def look_at(self, sweep: Sweep, *, busy: bool = False) -> None:
         """Lays what is missing of one sweep, repairs it, and closes it where all its trials have ended."""
         name, holder = f"reconcile/{sweep.id}", f"{self._holder}/{secrets.token_hex(4)}"
         if not self._store.lease(name, holder=holder, seconds=_LEASE_S):
@@ -53,16 +56,16 @@ class Reconciler:
         try:
             found = self._store.get(sweep.id)
             if found.ended_at is None:
-                slots = self._repaired(found)
+                slots = self._repaired(found, busy=busy)
                 if has_ended(progress(slots)) and self._store.extend(name, holder=holder, seconds=_LEASE_S):
                     self._close(found, slots)
         finally:
             self._store.release(name, holder=holder)
 
-    def _repaired(self, sweep: Sweep) -> list[Slot]:
+    def _repaired(self, sweep: Sweep, *, busy: bool) -> list[Slot]:
         """The sweep's slots after whatever was amiss is put right."""
         slots = self._studies.slots(sweep)
-        living = self._store.living(grace_s=self._grace_s) - {self._holder}
+        living = self._store.living(grace_s=self._grace_s) - (set() if busy else {self._holder})
         lost = self._studies.give_up_lost(slots, workers=living, grace_s=self._grace_s)
         if lost:
             slots = self._studies.slots(sweep)

@@ -1,5 +1,6 @@
 """Optuna's samplers and pruners for a study of ours, and the points that are known before anybody asks."""
 
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
@@ -57,10 +58,10 @@ def sampler_for(spec: SweepSpec, number: int) -> BaseSampler:
 def at_once(spec: SweepSpec) -> int:
     """How many trials of a study may be in training at the same time.
 
-    A sampler that models has nothing to model while all its trials run: it gets a quarter of them at a time, or ten.
+    A sampler that models has nothing to model while all its trials run, so it gets a quarter of them at a time.
     """
     assert spec.trials is not None
-    return max(10, spec.trials // _FIRST_LOOK) if spec.sampler in _MODELLING else spec.trials
+    return max(2, spec.trials // _FIRST_LOOK) if spec.sampler in _MODELLING else sys.maxsize
 
 
 class _SlotHyperband(HyperbandPruner):

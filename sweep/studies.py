@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage, get_storage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from .attempts import attempt_of
 from .database import engine_options, make_exact
-from .errors import LateTell
+from .errors import LateTell, Untold
 from .plan import StudyPlan
 from .samplers import at_once, known_points, pruner_for, sampler_for, suggest
 from .slots import Attempt, Outcome, Replicate, Slot
@@ -71,15 +71,18 @@ class Studies:
     ) -> list[Claim]:
         """Up to `width` waiting slots of one study of the sweep, of `plan` if given, now running and held by `worker`.
 
-        So that others find work too, it is a share of what waits there, as large as if `workers` shared alike; and no
-        more than the study's sampler lets be in training at once.
+        So that others find work too, a worker holds no more of a study than if `workers` shared alike what waits and
+        runs there, and what the study's sampler lets be in training at once.
         """
         for one in sweep.studies if plan is None else (plan,):
             waiting = self._trials(sweep, one, states=(_WAITING,))
             if not waiting:
                 continue
-            free = at_once(sweep.spec) - len(self._trials(sweep, one, states=(_RUNNING,)))
-            room = min(width, math.ceil(len(waiting) / workers), free)
+            running = self._trials(sweep, one, states=(_RUNNING,))
+            held = sum(trial.user_attrs.get("worker") == worker for trial in running)
+            most = at_once(sweep.spec)
+            share = math.ceil(min(len(waiting) + len(running), most) / workers)
+            room = min(width, share - held, most - len(running))
             claims: list[Claim] = []
             for trial in sorted(waiting, key=lambda trial: trial.user_attrs["slot"]):
                 if len(claims) < room and self._take(trial._trial_id):
@@ -94,11 +97,12 @@ class Studies:
 
         Raises:
             LateTell: if the claim was taken back.
+            Untold: if the database failed.
         """
         self._tell(claim, TrialState.COMPLETE, value, replicates=list(replicates))
 
     def give_up(self, claim: Claim, *, outcome: Outcome, reason: str) -> None:
-        """Tells that an attempt ended without a value, and why. Raises LateTell."""
+        """Tells that an attempt ended without a value, and why. Raises LateTell and Untold."""
         state = TrialState.PRUNED if outcome == "pruned" else _FAIL
         self._tell(claim, state, None, outcome=outcome, reason=reason)
 
@@ -212,9 +216,11 @@ class Studies:
         return Claim(number=number, plan=plan, params=suggest(trial, plan.space), trial=trial)
 
     def _tell(self, claim: Claim, state: TrialState, value: float | None, **attrs: object) -> None:
-        self._attrs(claim.trial._trial_id, **attrs)
         try:
+            self._attrs(claim.trial._trial_id, **attrs)
             claim.trial.study.tell(claim.trial, value, state=state)
+        except StorageInternalError as error:
+            raise Untold(f"The database did not take the end of trial {claim.number}: {error}") from error
         except ValueError as error:  # what Optuna says of a finished trial, and of a value that it cannot take
             if not self._storage.get_trial(claim.trial._trial_id).state.is_finished():
                 raise

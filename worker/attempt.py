@@ -53,8 +53,8 @@ def start_attempt(
     return Attempt(claim=claim, members=members, observation=observation, run_id=run_id)
 
 
-def end_attempt(attempt: Attempt, outcome: Outcome, reason: str, *, tracking: Tracking) -> None:
-    """Ends the run of an attempt that has no value, with what was seen of it."""
+def end_attempt(attempt: Attempt, outcome: Outcome, reason: str | None, *, tracking: Tracking) -> None:
+    """Ends the run of an attempt that was told, with what was seen of it where it came to no value."""
     run_id = attempt.run_id
     try:
         if outcome in ("failed", "pruned") and attempt.observation.has_epochs:

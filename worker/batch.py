@@ -4,13 +4,13 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import islice
 
 from sweep.datasets import Dataset
-from sweep.errors import EvenhandError, LateTell, Unavailable
+from sweep.errors import EvenhandError, LateTell, Unavailable, Untold
 from sweep.parts import Parts
 from sweep.plan import StudyPlan
 from sweep.settings import Settings
@@ -25,22 +25,14 @@ from .pictures import pictures
 from .room import Room
 from .shelf import Shelf
 from .training.data import DeviceData
-from .training.record import EpochRecord
+from .training.record import EpochRecord, Evaluation
 from .training.trainer import Training
+from .training.trial import Member
+from .wishes import Interrupted, Wishes
 
 _LOOK_EVERY_S = 1.0
-"""How often a training looks whether its sweep was cancelled, and whether more of it waits."""
+"""How often a training looks whether more of its scenario waits."""
 _log = logging.getLogger(__name__)
-
-
-class Interrupted(Exception):
-    """Raised inside a batch that is to end now: the worker leaves, or the sweep was cancelled."""
-
-    def __init__(self, outcome: Outcome, reason: str) -> None:
-        """`outcome` and `reason` are told of every attempt that is still in training."""
-        self.outcome: Outcome = outcome
-        self.reason = reason
-        super().__init__(reason)
 
 
 class Batch:
@@ -63,7 +55,10 @@ class Batch:
         self._settings, self._paces = settings, paces
         self._worker, self._stop = worker, stop
         self._attempts: dict[int, Attempt] = {}
-        self._looked_at = self._filled_at = 0.0
+        self._seats: dict[int, Sequence[int]] = {}
+        self._wishes = Wishes(sweep, parts, stop=stop)
+        self._room: Room | None = None
+        self._filled_at = 0.0
 
     def run(self, shelf: Shelf) -> None:
         """Brings every claim to its end; whatever goes wrong ends the claims with its reason and comes no further."""
@@ -95,19 +90,27 @@ class Batch:
         sweep = self._sweep
         trial = trial_spec(sweep.spec, claim.plan, claim.params, device=data.device)
         members = replicates(trial, spec=sweep.spec, scenario=self._scenario, dataset=dataset)
-        self._room = Room(members, data, width=self._settings.width, paces=self._paces)
+        if self._room is None:
+            self._room = self._found_room(members, data)
         attempt = self._attempts[claim.number] = start_attempt(
             claim, members, sweep=sweep, scenario=self._scenario, data=data, content=dataset.info.content,
             width=self._room.width, tracking=self._tracking, experiment_id=self._experiment_id, worker=self._worker,
         )  # fmt: skip
         self._studies.note_run(claim, attempt.run_id)
 
+    def _found_room(self, members: Sequence[Member], data: DeviceData) -> Room:
+        try:
+            return Room.of(members, data, width=self._settings.width, paces=self._paces)
+        except Exception:  # the trainer will say what is wrong with the trial, once it has a run to say it in
+            _log.warning("no width", exc_info=True, extra={"action": "no_width", "sweep": self._sweep.id})
+            return Room.for_one(len(members))
+
     def _each(self, claim: Claim, step: Callable[[], None]) -> None:
         """Does one step of one claim; what goes wrong with it ends this claim alone, unless it concerns them all."""
         try:
             step()
-        except LateTell as late:
-            self._end(claim, "lost", str(late))
+        except (LateTell, Untold) as error:
+            self._end(claim, "lost", str(error))
         except (Interrupted, Unavailable):
             raise
         except Exception as error:
@@ -117,24 +120,36 @@ class Batch:
     def _train(self, data: DeviceData, dataset: Dataset) -> None:
         for claim in list(self._open.values()):
             self._each(claim, partial(self._begin, claim, data, dataset))
-        if not self._attempts:
+        if not self._attempts or self._room is None:
             return
         training = Training([], data, width=self._room.width, graphs=self._settings.cuda_graphs)
         self._seat(training)
-        self._fill(training, data, dataset)
+        self._fill(training, self._room, data, dataset)
         while training.live:
-            self._heed_wishes()
+            self._wishes.heed()
+            before = set(self._attempts)
             by_member = {record.member: record for record in training.run_epoch()}
-            for number, attempt in list(self._attempts.items()):
+            for attempt in list(self._attempts.values()):
                 records = [by_member[position] for position in attempt.positions]
                 self._each(attempt.claim, partial(self._take_in, attempt, records))
-                if number in self._attempts and records[0].epoch == self._sweep.spec.training.epochs:
-                    self._each(attempt.claim, partial(self._finish, attempt, training, data=data))
-                if number not in self._attempts:
-                    training.drop(record.member for record in records if not record.failure)
-                    self._filled_at = 0.0
-            if time.monotonic() - self._filled_at > _LOOK_EVERY_S:
-                self._fill(training, data, dataset)
+            self._finish_those_at_their_end(training, by_member, data=data)
+            gone = before - set(self._attempts)
+            if gone:
+                held = set(training.held)
+                training.drop(p for number in gone for p in self._seats.pop(number) if p in held)
+            if gone or time.monotonic() - self._filled_at > _LOOK_EVERY_S:
+                self._fill(training, self._room, data, dataset)
+
+    def _finish_those_at_their_end(
+        self, training: Training, by_member: Mapping[int, EpochRecord], *, data: DeviceData
+    ) -> None:
+        epochs = self._sweep.spec.training.epochs
+        ended = [a for a in self._attempts.values() if by_member[a.positions[0]].epoch == epochs]
+        # At once, since a stack is tested as a whole.
+        tests = iter(training.test([position for attempt in ended for position in attempt.positions]))
+        for attempt in ended:
+            found = list(islice(tests, len(attempt.positions)))
+            self._each(attempt.claim, partial(self._finish, attempt, training, found, data=data))
 
     def _seat(self, training: Training) -> None:
         """Takes the attempts that are new into the training."""
@@ -143,14 +158,16 @@ class Batch:
         for attempt in new:
             seats = list(islice(positions, len(attempt.members)))
             self._attempts[attempt.claim.number] = replace(attempt, positions=seats)
+            self._seats[attempt.claim.number] = seats
 
-    def _fill(self, training: Training, data: DeviceData, dataset: Dataset) -> None:
+    def _fill(self, training: Training, room: Room, data: DeviceData, dataset: Dataset) -> None:
         """Claims more of the scenario, as far as there is room where it pays."""
         self._filled_at = time.monotonic()
         for plan in self._plans:
-            room = self._room.trials(len(training.live), width=training.width)
-            for claim in self._claimed(plan, room) if room > 0 else ():
-                self._open[claim.number] = claim
+            trials = room.trials(len(training.live), width=training.width)
+            claims = self._claimed(plan, trials) if trials > 0 else []
+            self._open |= {claim.number: claim for claim in claims}  # all of them, before anything can go wrong
+            for claim in claims:
                 self._each(claim, partial(self._begin, claim, data, dataset))
             self._seat(training)
 
@@ -162,14 +179,6 @@ class Batch:
             facts = {"action": "no_claim", "sweep": self._sweep.id, "worker": self._worker}
             _log.warning("no further claim", exc_info=True, extra=facts)
             return []
-
-    def _heed_wishes(self) -> None:
-        if self._stop.is_set():
-            raise Interrupted("stopped", "The worker was asked to leave; the trial is tried again.")
-        if time.monotonic() - self._looked_at > _LOOK_EVERY_S:
-            self._looked_at = time.monotonic()
-            if self._store.wanted(self._sweep.id) == "cancel":
-                raise Interrupted("cancelled", "The sweep was cancelled.")
 
     def _take_in(self, attempt: Attempt, records: Sequence[EpochRecord]) -> None:
         """Logs an epoch; where it was the attempt's last one before its time, that is told."""
@@ -183,13 +192,13 @@ class Batch:
             if self._studies.should_prune(attempt.claim, epoch=epoch, value=value):
                 self._end(attempt.claim, "pruned", f"Pruned after epoch {epoch}: {spec.objective} {value:.4f}.")
 
-    def _finish(self, attempt: Attempt, training: Training, *, data: DeviceData) -> None:
+    def _finish(self, attempt: Attempt, training: Training, tests: Sequence[Evaluation], *, data: DeviceData) -> None:
         spec, positions = self._sweep.spec, attempt.positions
         value = attempt.observation.value
         if not math.isfinite(value):
             self._end(attempt.claim, "failed", f"{spec.objective} is {value}: validation shows nothing to score it by.")
             return
-        found, metrics = attempt.observation.finish(training.test(positions))
+        found, metrics = attempt.observation.finish(tests)
         self._tracking.log(attempt.run_id, {**metrics, "value": value}, step=spec.training.epochs)
         median = sorted(range(len(found)), key=lambda at: found[at]["value"])[(len(found) - 1) // 2]
         files = pictures(
@@ -198,29 +207,38 @@ class Batch:
         )  # fmt: skip
         self._tracking.add_artifacts(attempt.run_id, attempt.observation.artifacts() | files)
         self._tracking.flush(attempt.run_id)
+        self._studies.complete(attempt.claim, value=value, replicates=found)
         del self._open[attempt.claim.number], self._attempts[attempt.claim.number]
-        try:
-            self._studies.complete(attempt.claim, value=value, replicates=found)
-        except LateTell as late:
-            self._tracking.end(attempt.run_id, "KILLED", reason=str(late))
-            return
-        self._tracking.end(attempt.run_id, "FINISHED")
+        end_attempt(attempt, "complete", None, tracking=self._tracking)
         _log.info("trial complete", extra=self._facts(attempt.claim) | {"value": round(value, 4)})
 
     def _end_all(self, outcome: Outcome, reason: str) -> None:
-        for claim in list(self._open.values()):
-            self._end(claim, outcome, reason)
+        # First all in the queue, which others wait for and a leaving worker has seconds for; then their runs.
+        told = [(claim.number, self._give_up(claim, outcome, reason)) for claim in list(self._open.values())]
+        for number, as_told in told:
+            self._end_run(number, as_told, reason)
 
     def _end(self, claim: Claim, outcome: Outcome, reason: str) -> None:
         """Ends a claim without a value, and its run with it."""
-        del self._open[claim.number]
-        attempt = self._attempts.pop(claim.number, None)
+        self._end_run(claim.number, self._give_up(claim, outcome, reason), reason)
+
+    def _give_up(self, claim: Claim, outcome: Outcome, reason: str) -> Outcome | None:
+        """How the claim ended in the queue; None where it had ended before."""
+        if self._open.pop(claim.number, None) is None:
+            return None
         try:
             self._studies.give_up(claim, outcome=outcome, reason=reason)
         except LateTell:
             outcome = "lost"
+        except Exception:  # it bears our name, and is queued again by whoever looks after this batch
+            _log.warning("trial let go", exc_info=True, extra=self._facts(claim) | {"action": "trial_let_go"})
+            outcome = "lost"
         _log.info("trial ended", extra=self._facts(claim) | {"outcome": outcome, "reason": reason})
-        if attempt is not None:
+        return outcome
+
+    def _end_run(self, number: int, outcome: Outcome | None, reason: str) -> None:
+        attempt = self._attempts.pop(number, None)
+        if attempt is not None and outcome is not None:
             end_attempt(attempt, outcome, reason, tracking=self._tracking)
 
     def _facts(self, claim: Claim) -> dict[str, object]:

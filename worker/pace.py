@@ -4,10 +4,13 @@ import hashlib
 import logging
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 import psutil
@@ -16,8 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .training.cohort import Cohort
 from .training.data import DeviceData
-from .training.stacked import can_stack
-from .training.trainer import shapes_only
+from .training.trainer import is_out_of_memory, stacks
 from .training.trial import Member
 
 MAX_WIDTH = 256
@@ -90,28 +92,43 @@ class Paces:
         _log.info(
             "width measured", extra={"action": "width_measured", "width": pace.width, "seconds": took, "of": kind}
         )
-        self._folder.mkdir(parents=True, exist_ok=True)
-        half_written = path.with_suffix(f".{os.getpid()}")
-        half_written.write_text(pace.model_dump_json(indent=2))
-        half_written.replace(path)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            # A name of its own, for workers in containers may share a folder and their numbers.
+            with NamedTemporaryFile("w", dir=self._folder, suffix=".part", delete=False) as half_written:
+                half_written.write(pace.model_dump_json(indent=2))
+            Path(half_written.name).replace(path)
+        except OSError:  # then it is measured again by the next worker
+            _log.warning("width not kept", exc_info=True, extra={"action": "width_not_kept"})
         return pace
 
 
 def measure(member: Member, data: DeviceData, *, clock: Callable[[], float] = time.perf_counter) -> Pace:
     """Times steps of stacks of 1, 2, 4, … copies of the member, while they get quicker, fit and are quickly timed."""
     rows = member.train_index[: _STEPS * member.trial.batch_size]
-    short = replace(member, train_index=rows, validation_index=member.validation_index[:1])
+    endless = replace(member.trial, epochs=sys.maxsize, warmup_epochs=0, schedule="constant")
+    short = replace(member, trial=endless, train_index=rows, validation_index=member.validation_index[:1])
     alone = Cohort([short], data)
     member_bytes = _bytes_of_member(alone)
-    stacks = can_stack(shapes_only(member.trial, data))
-    widest = min(MAX_WIDTH, max(int(_free_bytes(data.device) // member_bytes), 1)) if stacks else 1
+    widest = fitting(member_bytes, data.device) if stacks(member.trial, data) else 1
     began, width, seconds = clock(), 1, {1: _seconds(alone, clock=clock)}
     while 2 * width <= widest and clock() - began < _IN_ALL_S:
         width *= 2
-        seconds[width] = _seconds(Cohort([short] * width, data), clock=clock)
+        try:
+            seconds[width] = _seconds(Cohort([short] * width, data), clock=clock)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            break
         if width >= 4 and seconds[width] / width > seconds[width // 4] / (width // 4):
             break  # twice wider and twice wider again, and slower than before
     return Pace(seconds=seconds, member_bytes=member_bytes)
+
+
+def fitting(member_bytes: int, device: torch.device) -> int:
+    """How many members of that size fit into a worker's share of the memory that is free now; one at least."""
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    return min(MAX_WIDTH, max(int(_SHARE_OF_MEMORY[device.type] * free / member_bytes), 1))
 
 
 def _seconds(cohort: Cohort, *, clock: Callable[[], float]) -> float:
@@ -140,11 +157,6 @@ def _bytes_of_member(alone: Cohort) -> int:
     return kept // steps + 3 * own
 
 
-def _free_bytes(device: torch.device) -> float:
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    return float(_SHARE_OF_MEMORY[device.type] * free)
-
-
 def _kind(member: Member, data: DeviceData) -> str:
     trial = member.trial
     device = torch.cuda.get_device_name(data.device) if data.device.type == "cuda" else processor()
@@ -164,6 +176,7 @@ def _kind(member: Member, data: DeviceData) -> str:
     return ", ".join(f"{name} {value}" for name, value in parts.items())
 
 
+@cache
 def processor() -> str:
     """The machine's cores in a few words."""
     cpuinfo = Path("/proc/cpuinfo")

@@ -41,6 +41,7 @@ def test_every_setting_is_read_from_the_environment_by_its_name(monkeypatch: pyt
         "data_dir": Path("there"), "database_url": "postgresql://host/x", "mlflow_tracking_uri": "http://m:1/",
         "mlflow_public_url": "https://people/mlflow/", "heartbeat_interval_s": 3, "heartbeat_grace_s": 9,
         "allowed_hosts": "*", "max_retry": 0, "drain_timeout_s": 0.5, "threads": 2, "width": 4, "log_json": True,
+        "cuda_graphs": True,
     }  # fmt: skip
     assert Settings().database == "postgresql://host/x"
     assert Settings().mlflow_url == "https://people/mlflow"

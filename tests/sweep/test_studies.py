@@ -8,6 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from sweep.plan import StudyPlan
 from sweep.slots import Slot
 from sweep.store import Sweep
 from sweep.studies import Studies
@@ -100,7 +101,7 @@ def test_a_study_has_as_many_trials_as_asked_each_with_its_own_point(
 
 
 def test_claims_are_of_one_study_in_order_and_no_more_than_asked(studies: Studies, laid: Submit) -> None:
-    sweep = laid(trials=3, baselines=["focal"])
+    sweep = laid(trials=3, baselines=["focal"], sampler="random")
     assert [claim.number for claim in studies.claim(sweep, worker="ann", width=2)] == [0, 1]
     assert [claim.number for claim in studies.claim(sweep, worker="bob", width=5)] == [2]
     (baseline,) = studies.claim(sweep, worker="bob", width=5)
@@ -140,18 +141,23 @@ def test_processes_at_once_claim_every_slot_exactly_once(
     }
 
 
-def test_workers_share_what_waits_in_a_study(studies: Studies, laid: Submit) -> None:
-    sweep = laid(trials=7, baselines=["focal"], sampler="random")
-    assert [claim.number for claim in studies.claim(sweep, worker="ann", width=99, workers=2)] == [0, 1, 2, 3]
-    assert [claim.number for claim in studies.claim(sweep, worker="bob", width=99, workers=2)] == [4, 5]
-    focal = sweep.studies[1]
-    assert [claim.number for claim in studies.claim(sweep, worker="bob", width=99, plan=focal)] == [7]
-    assert studies.claim(sweep, worker="bob", width=99, plan=focal) == []
-    assert [claim.number for claim in studies.claim(sweep, worker="bob", width=0)] == []
+def test_workers_share_what_waits_and_runs_in_a_study(studies: Studies, laid: Submit) -> None:
+    sweep = laid(trials=7, baselines=["focal"], sampler="random", imbalance=ONE_RATIO)
+    adaptive, focal = sweep.studies
+
+    def claimed(worker: str, plan: StudyPlan, width: int = 99) -> list[int]:
+        return [claim.number for claim in studies.claim(sweep, worker=worker, width=width, workers=2, plan=plan)]
+
+    assert claimed("ann", adaptive) == [0, 1, 2, 3]
+    assert claimed("ann", adaptive) == []  # she has her half
+    assert claimed("bob", adaptive, width=2) == [4, 5]
+    assert claimed("bob", adaptive) == [6]
+    assert claimed("bob", focal, width=0) == []
+    assert claimed("bob", focal) == [7]
 
 
-@pytest.mark.parametrize(("sampler", "trials", "at_once"), [("tpe", 16, 10), ("tpe", 60, 15), ("random", 60, 60)])
-def test_a_sampler_that_models_gets_a_quarter_of_its_trials_at_a_time_or_ten(
+@pytest.mark.parametrize(("sampler", "trials", "at_once"), [("tpe", 5, 2), ("tpe", 60, 15), ("random", 60, 60)])
+def test_a_sampler_that_models_gets_a_quarter_of_its_trials_at_a_time(
     sampler: str, trials: int, at_once: int, studies: Studies, laid: Submit
 ) -> None:
     sweep = laid(trials=trials, sampler=sampler, imbalance=ONE_RATIO)
@@ -161,3 +167,14 @@ def test_a_sampler_that_models_gets_a_quarter_of_its_trials_at_a_time_or_ten(
     for claim in first[:2]:
         studies.complete(claim, value=0.5, replicates=[])
     assert len(studies.claim(sweep, worker="bob", width=99)) == (2 if sampler == "tpe" else 0)
+
+
+def test_workers_share_what_a_sampler_lets_be_in_training(studies: Studies, laid: Submit) -> None:
+    sweep = laid(trials=40, sampler="tpe", imbalance=ONE_RATIO)
+    assert [len(studies.claim(sweep, worker=name, width=99, workers=2)) for name in ("ann", "bob", "ann")] == [5, 5, 0]
+
+
+def test_a_baselines_grid_is_not_held_up_by_the_swept_loss(studies: Studies, laid: Submit) -> None:
+    gammas = [0.5, 1.0, 2.0, 3.0]
+    sweep = laid(alpha=0.1, baselines=["focal"], search={"gamma": gammas}, imbalance=ONE_RATIO)
+    assert len(studies.claim(sweep, worker="ann", width=99, plan=sweep.studies[1])) == len(gammas)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx
 import pandas as pd
@@ -63,7 +63,7 @@ class Bench:
         return self.parts.store.add(resolve(spec, info), DatasetMark(classes=info.classes, content=info.content))
 
     @contextmanager
-    def worker(self, name: str, *, width: int = 1) -> Iterator[threading.Event]:
+    def worker(self, name: str, *, width: int | Literal["auto"] = 1) -> Iterator[threading.Event]:
         """A worker in a thread; the event asks it to leave, as the end of the block does."""
         stop = threading.Event()
         settings = self.settings.model_copy(update={"width": width, "drain_timeout_s": 120.0})

@@ -1,6 +1,6 @@
 """How attempts end that do not end well (failed, pruned, cancelled, stopped, taken back), and what each leaves."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -14,8 +14,6 @@ from sweep.database import engine_for
 from sweep.slots import Attempt
 from sweep.store import Sweep
 from sweep.tables import SWEEPS
-from worker.training.trainer import Training
-from worker.training.trial import Member
 
 from .bench import Bench, Runs, tags, wait_for
 
@@ -191,33 +189,3 @@ def test_a_trial_taken_back_from_a_batch_costs_the_others_nothing(bench: Bench) 
     first, second = bench.slots(sweep)
     assert [attempt.outcome for attempt in first.attempts] == ["failed"]
     assert [(attempt.outcome, attempt.reason) for attempt in second.attempts] == [("complete", None)]
-
-
-def test_waiting_trials_take_the_places_of_those_that_are_pruned_and_nothing_else_changes(bench: Bench) -> None:
-    rates = [0.02, 0.021, 0.022, 0.023, 0.024, 1e-7, 0.019, 1e-8, 0.025]
-    training = {"epochs": 4, "batch_size": 16}
-    fields = {"alpha": 0.1, "search": {"lr": rates}, "replicates": 2, "pruner": "median", "baselines": ["focal"]}
-    narrow, wide = (bench.submit(**fields, training=training) for _ in range(2))  # type: ignore[arg-type]
-    bench.work_off(narrow, width=1)
-    joined: list[tuple[int, int]] = []
-    join = Training.join
-
-    def noted(self: Training, members: Sequence[Member]) -> range:
-        positions = join(self, members)
-        joined.append((len(members), len(self.live)))
-        return positions
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Training, "join", noted)
-        bench.work_off(wide, width=5)
-    assert [count for count, _ in joined if count][:2] == [2, 8]  # the trial in hand, and four beside it
-    assert len([count for count, _ in joined if count]) >= 3
-    assert max(live for _, live in joined) == 10
-    slots = bench.slots(wide)
-    assert [slot.state for slot in slots if slot.state not in ("complete", "pruned")] == []
-    assert {slot.state for slot in slots} == {"complete", "pruned"}
-    for ours, theirs in zip(slots, bench.slots(narrow), strict=True):
-        assert ours.last is not None and theirs.last is not None
-        assert len(ours.attempts) == 1
-        if ours.state == theirs.state == "complete":  # what is pruned depends on what has been told before
-            assert ours.last.replicates == theirs.last.replicates

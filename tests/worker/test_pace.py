@@ -1,6 +1,7 @@
 """How wide stacks are: measured, modelled in memory, remembered, and what follows from it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 import torch
 
 from worker import pace as pace_module
-from worker.pace import Pace, Paces, measure
+from worker.pace import Pace, Paces, fitting, measure
 from worker.room import Room
+from worker.training.cohort import Cohort
 from worker.training.data import DeviceData
 from worker.training.trial import Member, TrialSpec
 
@@ -65,11 +67,43 @@ def test_stacks_of_growing_width_are_timed_and_a_member_has_a_size(data: DeviceD
 
 
 def test_a_stack_is_no_wider_than_memory_allows(data: DeviceData, monkeypatch: pytest.MonkeyPatch) -> None:
-    size = measure(member("mlp"), data).member_bytes
-    monkeypatch.setattr(pace_module, "_free_bytes", lambda device: 3.5 * size)
+    monkeypatch.setattr(pace_module, "fitting", lambda size, device: 3)
     assert set(measure(member("mlp"), data).seconds) == {1, 2}
-    monkeypatch.setattr(pace_module, "_free_bytes", lambda device: 0.5 * size)
+    monkeypatch.setattr(pace_module, "fitting", lambda size, device: 1)
     assert set(measure(member("mlp"), data).seconds) == {1}
+
+
+def test_a_worker_takes_a_share_of_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = type("Memory", (), {"available": 1000})
+    monkeypatch.setattr(pace_module.psutil, "virtual_memory", lambda: free)
+    cpu = torch.device("cpu")
+    assert [fitting(size, cpu) for size in (10, 66, 500, 10_000)] == [20, 3, 1, 1]
+
+
+def test_a_trial_that_is_all_warm_up_can_be_measured(data: DeviceData) -> None:
+    one = member("mlp")
+    short = replace(one, trial=replace(one.trial, epochs=1, warmup_epochs=1, schedule="cosine"))
+    assert measure(short, data).seconds[1] > 0
+
+
+def test_without_memory_for_a_wider_stack_the_narrower_ones_count(
+    data: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seconds(cohort: Cohort, clock: object) -> float:
+        if len(cohort.members) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return 1.0
+
+    monkeypatch.setattr(pace_module, "_seconds", seconds)
+    assert measure(member("mlp"), data).seconds == {1: 1.0, 2: 1.0}
+
+
+def test_a_pace_that_cannot_be_kept_is_used_all_the_same(
+    data: DeviceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace_module, "measure", lambda member, data: GROWS)
+    (tmp_path / "file").write_text("no folder")
+    assert Paces(tmp_path / "file").of(member("mlp"), data) == GROWS
 
 
 def test_measuring_ends_when_a_wider_stack_is_slower_or_time_is_up(
@@ -112,10 +146,10 @@ def test_a_pace_is_measured_once_and_kept_on_disk(
 def test_room_is_for_as_many_trials_as_asked_or_as_pay(data: DeviceData, tmp_path: Path) -> None:
     replicates = [member("mlp")] * 2
     paces = Paces(tmp_path)
-    asked = Room(replicates, data, width=3, paces=paces)
+    asked = Room.of(replicates, data, width=3, paces=paces)
     assert (asked.width, asked.trials(0, width=6), asked.trials(2, width=6), asked.trials(6, width=6)) == (6, 3, 2, 0)
     assert asked.trials(2, width=3) == 0  # memory has halved the stacks since
     for kind, width, free in ((GROWS, 4, 1), (NEVER, 1, 0)):
         paces.of = lambda member, data, kind=kind: kind  # type: ignore[assignment, misc]
-        room = Room(replicates, data, width="auto", paces=paces)
+        room = Room.of(replicates, data, width="auto", paces=paces)
         assert (room.width, room.trials(2, width=room.width)) == (width, free)

@@ -13,8 +13,13 @@ from .data import DeviceData
 from .seeds import Stream, stream_generator
 from .trial import Member
 
-Key = tuple[int, bytes, int]
-"""Seed, rows, and the epoch of the stack in which the first of its members began."""
+Key = tuple[int, bytes, bytes, int]
+"""Seed, training and validation rows, and the epoch of the stack in which the first of its members began."""
+
+
+def key_of(member: Member, begun: int) -> Key:
+    """Members of one key see the same batches."""
+    return member.seed, member.train_index.tobytes(), member.validation_index.tobytes(), begun
 
 
 class Replicate:

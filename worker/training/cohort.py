@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from .batches import Batches, Replicate, by_replicate
+from .batches import Batches, Replicate, by_replicate, key_of
 from .criterion import Criterion
 from .data import DeviceData, Part
 from .evaluation import Counts, evaluate
@@ -54,7 +54,7 @@ class Cohort:
         values_KP = self._flat.values_KP
         tensors = {name: torch.zeros_like(values_KP) for name in OPTIMIZERS[spec.optimizer].vectors}
         tensors["importance"] = torch.ones(len(members), data.classes, dtype=self._dtype, device=data.device)
-        self._replicates = {(m.seed, m.train_index.tobytes(), 0): Replicate(m, data) for m in members}
+        self._replicates = {key_of(m, 0): Replicate(m, data) for m in members}
         self._epoch = 0
         self._hold(members, [0] * len(members), self._buffers() | tensors | {"values": values_KP})
 
@@ -85,10 +85,11 @@ class Cohort:
         counted: list[Tensor] = []
         done_K = torch.tensor([(epoch - 1) * len(batches) for epoch in self.epochs])
         self.model.train()
+        step = self._recorded or self._step
         rates = self._optimizer.rates(factors_SK, done_K=done_K, like=self._flat.values_KP)
         for index_RB, rates_of_step in zip(batches, rates, strict=True):
             inputs_RB, target_RB = self._batches.of(index_RB, augment=self.spec.augment)
-            losses.append(self._take_step(inputs_RB, target_RB, *rates_of_step))
+            losses.append(step(inputs_RB, target_RB, *rates_of_step))
             if self._data.train.is_dense:
                 counted.append(self._batches.to_members((target_RB >= 0).flatten(1).sum(dim=1)))
             if len(index_A):
@@ -130,8 +131,9 @@ class Cohort:
     def join(self, other: "Cohort") -> None:
         """Takes in the members of another cohort of the same shapes and steps, behind its own."""
         begun = [self._epoch - epochs for epochs in other.epochs]
-        keys = [(seed, rows, self._epoch - (other._epoch - start)) for seed, rows, start in other._batches.replicates]
-        self._replicates |= dict(zip(keys, other._batches.replicates.values(), strict=True))
+        theirs_by_key = other._batches.replicates
+        keys = [(seed, train, held, start + self._epoch - other._epoch) for seed, train, held, start in theirs_by_key]
+        self._replicates |= dict(zip(keys, theirs_by_key.values(), strict=True))
         theirs = other._tensors()
         tensors = {name: torch.cat([tensor, theirs[name]]) for name, tensor in self._tensors().items()}
         self._hold([*self._members, *other.members], [*self._begun, *begun], tensors)
@@ -154,7 +156,7 @@ class Cohort:
             replicate = Replicate(member, self._data)
             for stream, at in zip((replicate.order, replicate.views), state.streams[row], strict=True):
                 stream.set_state(at)
-            self._replicates[member.seed, member.train_index.tobytes(), start] = replicate
+            self._replicates[key_of(member, start)] = replicate
         index = torch.tensor(list(rows), device=self._data.device)
         self._hold(self._members, begun, {name: tensor[index] for name, tensor in state.tensors.items()})
 
@@ -167,7 +169,7 @@ class Cohort:
 
     def _hold(self, members: Sequence[Member], begun: Sequence[int], tensors: Mapping[str, Tensor]) -> None:
         self._members, self._begun = list(members), list(begun)
-        self._keys = [(m.seed, m.train_index.tobytes(), start) for m, start in zip(members, begun, strict=True)]
+        self._keys = [key_of(member, start) for member, start in zip(members, begun, strict=True)]
         self._batches = Batches(self._keys, self._replicates, self._data)
         self._replicates = self._batches.replicates
         for name in self._buffers():
@@ -180,7 +182,7 @@ class Cohort:
         self._index_A = torch.tensor(self.adaptive, dtype=torch.int64, device=self._data.device)
         self._moments = {name: tensors[name] for name in OPTIMIZERS[self.spec.optimizer].vectors}
         self._optimizer = OPTIMIZERS[self.spec.optimizer](specs, self._moments)
-        self._take_step = Graphed(self._step) if self._graphs else self._step
+        self._recorded = Graphed(self._step) if self._graphs else None
 
     def _factors(self, steps: int) -> Tensor:
         by_epoch = {epoch: schedule_factors(self.spec, epoch=epoch, steps=steps) for epoch in set(self.epochs)}

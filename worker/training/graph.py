@@ -16,25 +16,28 @@ class Graphed:
     """
 
     def __init__(self, step: Callable[..., Tensor]) -> None:
-        """Records with the fourth call."""
+        """Records with the fourth call that has the shapes of the first."""
         self._step = step
         self._calls = 0
+        self._shapes: list[torch.Size] = []
         self._graph: torch.cuda.CUDAGraph | None = None
         self._given: list[Tensor] = []
         self._answer = torch.empty(0)
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         """The step's answer to these tensors, which lie on a GPU."""
-        if self._graph is None and self._calls < _WARM_UP:
+        shapes = [tensor.shape for tensor in tensors]
+        self._shapes = self._shapes or shapes
+        if shapes != self._shapes:
+            return self._step(*tensors)
+        if self._calls < _WARM_UP:
             self._calls += 1
             return self._aside(tensors)
         if self._graph is None:
-            self._given = [tensor.clone() for tensor in tensors]
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
-                self._answer = self._step(*self._given)
-        if any(own.shape != tensor.shape for own, tensor in zip(self._given, tensors, strict=True)):
-            return self._step(*tensors)
+            given, graph = [tensor.clone() for tensor in tensors], torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self._answer = self._step(*given)
+            self._given, self._graph = given, graph
         for own, tensor in zip(self._given, tensors, strict=True):
             own.copy_(tensor)
         self._graph.replay()

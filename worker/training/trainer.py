@@ -12,11 +12,11 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
+from functools import cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from .cohort import Cohort
 from .data import DeviceData
@@ -69,6 +69,11 @@ class Training:
         return self._width
 
     @property
+    def held(self) -> tuple[int, ...]:
+        """Positions of the members that are not dropped."""
+        return tuple(sorted(position for positions, _ in self._cohorts for position in positions))
+
+    @property
     def live(self) -> tuple[int, ...]:
         """Positions of the members that are held and have epochs left to train."""
         return tuple(sorted(
@@ -87,11 +92,12 @@ class Training:
         """
         began = time.perf_counter()
         self._rest()
-        learning = [(held, cohort) for held, cohort in self._cohorts if set(held) <= set(self.live)]
+        live = set(self.live)
+        learning = [held for held, _ in self._cohorts if live.issuperset(held)]
         if not learning:
             return []
-        seen = [found for held, cohort in learning for found in self._advance(held, cohort)]
-        seconds = (time.perf_counter() - began) / sum(len(held) for held, _ in learning)
+        seen = [found for held in learning for found in self._advance(held)]
+        seconds = (time.perf_counter() - began) / sum(map(len, learning))
         records = epoch_records(seen, seconds=seconds)
         self.drop(record.member for record in records if record.failure is not None)
         return sorted(records, key=lambda record: record.member)
@@ -131,7 +137,7 @@ class Training:
     def _first(self, waiting: list[int], held: int) -> list[int]:
         """Takes from those who wait as many as may stand beside `held` others."""
         width = 1
-        if waiting and can_stack(shapes_only(self._members[waiting[0]].trial, self._data)):
+        if waiting and stacks(self._members[waiting[0]].trial, self._data):
             width = self._width
         taken = waiting[: max(width - held, 0)]
         del waiting[: len(taken)]
@@ -148,41 +154,44 @@ class Training:
             if going and resting:
                 self._part(held, cohort.state(), [going, resting])
 
-    def _part(self, held: list[int], state: State, parts: Sequence[list[int]]) -> list[tuple[list[int], Cohort]]:
+    def _part(self, held: list[int], state: State, parts: Sequence[list[int]]) -> None:
         """Puts several cohorts, at `state`, in the place of one."""
-        at = next(at for at, (positions, _) in enumerate(self._cohorts) if positions is held)
+        at = self._place(held)
         del self._cohorts[at]  # its memory is needed for the new ones
-        new = []
-        for part in parts:
+        for part in reversed(parts):
             cohort = self._fresh(part)
             cohort.restore(state, [held.index(position) for position in part])
-            new.append((part, cohort))
-        self._cohorts[at:at] = new
-        return new
+            self._cohorts.insert(at, (part, cohort))
 
-    def _advance(self, held: list[int], cohort: Cohort) -> list[Seen]:
+    def _advance(self, held: list[int]) -> list[Seen]:
         """One epoch of a cohort, in halves where there is not memory enough for the whole."""
+        _, cohort = self._cohorts[self._place(held)]
         if len(held) == 1:
             return [(held, cohort, cohort.train_epoch(), cohort.validate())]
         state = cohort.state()
         try:
             return [(held, cohort, cohort.train_epoch(), cohort.validate())]
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
-        del cohort
         half = len(held) // 2
         self._width = min(self._width, len(held) - half)
         _log.warning("out of memory", extra={"action": "width_halved", "members": len(held), "width": self._width})
-        halves = self._part(held, state, [held[:half], held[half:]])
-        return [found for part in halves for found in self._advance(*part)]
+        halves = [held[:half], held[half:]]
+        del cohort  # nothing else holds it once it has left its place
+        self._part(held, state, halves)
+        del state
+        return [found for half in halves for found in self._advance(half)]
 
     def _held(self, position: int) -> tuple[Cohort, int]:
         for positions, cohort in self._cohorts:
             if position in positions:
                 return cohort, positions.index(position)
-        held = ", ".join(str(position) for positions, _ in self._cohorts for position in positions) or "none"
+        held = ", ".join(map(str, self.held)) or "none"
         raise ValueError(f"Expected a member still held ({held}), got {position}. Ask before dropping it.")
+
+    def _place(self, held: list[int]) -> int:
+        return next(at for at, (positions, _) in enumerate(self._cohorts) if positions is held)
 
 
 def _shape(member: Member) -> tuple[object, ...]:
@@ -193,14 +202,18 @@ def _shape(member: Member) -> tuple[object, ...]:
     return (*(getattr(shared, field.name) for field in fields(shared) if "params" not in field.name), *sizes)
 
 
-def shapes_only(trial: TrialSpec, data: DeviceData) -> nn.Module:
-    """The trial's model without its numbers."""
-    with torch.device("meta"):
-        return build_model(
-            trial.model, input_shape=data.input_shape, classes=data.classes, params=trial.model_params, seed=0
-        )
+def stacks(trial: TrialSpec, data: DeviceData) -> bool:
+    """Whether the trial's model has a stacked form."""
+    params = tuple(sorted(trial.model_params.items()))
+    return _stacks(trial.model, params, data.input_shape, data.classes)
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    # On a CPU torch has no class of its own for it.
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+@cache
+def _stacks(name: str, params: tuple[tuple[str, int], ...], input_shape: tuple[int, ...], classes: int) -> bool:
+    return can_stack(build_model(name, input_shape=input_shape, classes=classes, params=dict(params), seed=0))
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch, or a library below it, found too little memory; on a CPU there is no class of its own for it."""
+    said = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in said or "ALLOC_FAILED" in said

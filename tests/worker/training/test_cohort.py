@@ -1,5 +1,6 @@
 """Members that learn as one equal the same members alone, to what rounding in float64 leaves."""
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import torch
 from worker.training.cohort import Cohort
 from worker.training.data import DeviceData
 from worker.training.record import EpochRecord
+from worker.training.trace import State
 from worker.training.trainer import Training
 from worker.training.trial import Member, TrialSpec
 
@@ -187,11 +189,20 @@ def test_a_cohort_without_memory_goes_on_in_halves_and_loses_nothing(
     many = members(spec, pool=40)[:7]
     expected, tests = course(many, images)
     step, calls = Cohort._step, 0
+    failed: list[weakref.ref[Cohort]] = []
+    restore = Cohort.restore
+
+    def restored(self: Cohort, state: State, rows: Sequence[int]) -> None:
+        assert failed[-1]() is None  # its memory is free before the halves take theirs
+        restore(self, state, rows)
+
+    monkeypatch.setattr(Cohort, "restore", restored)
 
     def out_of_memory(self: Cohort, inputs_RB: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
         nonlocal calls
         calls += 1
         if calls > 6 and len(self.members) > 2:  # in the midst of the second epoch
+            failed.append(weakref.ref(self))
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return step(self, inputs_RB, *rest)
 

@@ -1,0 +1,48 @@
+"""What others want of a worker in the midst of a batch: that it leaves, gives up a sweep, or looks around."""
+
+import threading
+import time
+
+from sweep.parts import Parts
+from sweep.slots import Outcome
+from sweep.store import Sweep
+
+_LOOK_EVERY_S = 1.0
+_RECONCILE_EVERY_S = 15.0
+"""A batch lasts as long as its scenario has waiting trials; other sweeps are looked after meanwhile."""
+
+
+class Interrupted(Exception):
+    """Raised inside a batch that is to end now: the worker leaves, or the sweep was cancelled."""
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        """`outcome` and `reason` are told of every attempt that is still in training."""
+        self.outcome: Outcome = outcome
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Wishes:
+    """Looked up between two epochs, each as often as it is worth."""
+
+    def __init__(self, sweep: Sweep, parts: Parts, *, stop: threading.Event) -> None:
+        """`stop` is set when the worker is to leave."""
+        self._sweep, self._store, self._reconciler, self._stop = sweep, parts.store, parts.reconciler, stop
+        self._looked_at, self._reconciled_at = 0.0, time.monotonic()
+
+    def heed(self) -> None:
+        """Goes on where nobody wants anything else.
+
+        Raises:
+            Interrupted: where the worker is to leave, or the sweep was cancelled.
+        """
+        if self._stop.is_set():
+            raise Interrupted("stopped", "The worker was asked to leave; the trial is tried again.")
+        now = time.monotonic()
+        if now - self._looked_at > _LOOK_EVERY_S:
+            self._looked_at = now
+            if self._store.wanted(self._sweep.id) == "cancel":
+                raise Interrupted("cancelled", "The sweep was cancelled.")
+        if now - self._reconciled_at > _RECONCILE_EVERY_S:
+            self._reconciled_at = now
+            self._reconciler.run(busy=True)
