@@ -23,22 +23,24 @@ def worker_environments(
 
     Without a number of `workers` they are as many as were measured to be quickest here, which is done once a folder.
     """
+    return [{"EVENHAND_GPU": str(n), **own} for n, own in enumerate(_alike(data_dir, workers=workers, say=say))]
+
+
+def _alike(data_dir: Path, *, workers: int | None, say: Callable[[str, str], None]) -> list[Mapping[str, str]]:
     if workers is not None:
         return [{}] * workers
-    settings = Settings()
-    if "threads" in settings.model_fields_set:
-        return [{}] * max((os.cpu_count() or 1) // settings.threads, 1)
-    folder = data_dir / "paces"
+    settings, folder = Settings(), data_dir / "paces"
     if not (folder / "cores.json").exists():
-        say("workers", "Measuring once how this machine's cores are best used …")
-    answer = subprocess.run(
-        [sys.executable, "-m", "worker.cores", str(folder)], stdout=subprocess.PIPE, text=True, check=True
-    )
+        say("workers", "Looking once how this machine's cores are best used …")
+    answer = subprocess.run([sys.executable, "-m", "worker.cores", str(folder)], stdout=subprocess.PIPE, text=True)
+    cores = os.cpu_count() or 1
+    if answer.returncode:
+        say("workers", f"That did not work (exit code {answer.returncode}); one worker a core.")
+        return [{}] * max(cores // settings.threads, 1)
     layout = json.loads(answer.stdout)
-    alike = {"EVENHAND_THREADS": str(layout["threads"])}
-    if layout["gpus"]:
-        return [alike | {"CUDA_VISIBLE_DEVICES": str(n)} for n in range(layout["processes"])]
-    return [alike] * layout["processes"]
+    if "threads" in settings.model_fields_set:
+        return [{}] * (layout["gpus"] or max(cores // settings.threads, 1))
+    return [{"EVENHAND_THREADS": str(layout["threads"])}] * layout["processes"]
 
 
 def run_workers(data_dir: Path, workers: int | None, *, say: Callable[[str, str], None]) -> None:

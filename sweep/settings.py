@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     """CPU threads of a worker; part of the numbers, since sums over several threads differ in their last bits."""
     width: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Trials that a worker trains at once, stacked where the model can be; auto: as many as measured quickest."""
+    gpu: int = Field(0, ge=0)
+    """Which of the GPUs that a worker can see it takes, counted round."""
     cuda_graphs: bool = False
     """Whether steps on a GPU are recorded and replayed."""
     log_json: bool = False

@@ -47,7 +47,8 @@ def main() -> None:
 
 def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) -> None:
     """Works until `stop` is set, which ends the batch at hand after its epoch and queues its trials again."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    gpus = torch.cuda.device_count()
+    device = torch.device("cuda", settings.gpu % gpus) if gpus else torch.device("cpu")
     shelf, paces = Shelf(parts.datasets, device), Paces(settings.data_dir / "paces")
     _log.info("worker ready", extra={"action": "worker_ready", "worker": name, "device": str(device)})
     with Lifeline(parts.store, worker=name, interval_s=settings.heartbeat_interval_s):

@@ -29,7 +29,8 @@ def answers(monkeypatch: pytest.MonkeyPatch, **layout: int) -> list[list[str]]:
 
 def test_a_number_of_workers_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = answers(monkeypatch)
-    assert worker_environments(tmp_path, workers=3, say=print) == [{}, {}, {}]
+    found = worker_environments(tmp_path, workers=3, say=print)
+    assert found == [{"EVENHAND_GPU": "0"}, {"EVENHAND_GPU": "1"}, {"EVENHAND_GPU": "2"}]
     assert asked == []
 
 
@@ -38,24 +39,31 @@ def test_without_a_number_the_machine_is_measured(tmp_path: Path, monkeypatch: p
     asked = answers(monkeypatch, processes=2, threads=4, gpus=0)
     said: list[str] = []
     found = worker_environments(tmp_path, workers=None, say=lambda name, line: said.append(f"{name}: {line}"))
-    assert found == [{"EVENHAND_THREADS": "4"}] * 2
+    assert found == [{"EVENHAND_GPU": str(n), "EVENHAND_THREADS": "4"} for n in (0, 1)]
     assert asked == [[sys.executable, "-m", "worker.cores", str(tmp_path / "paces")]]
-    assert said == ["workers: Measuring once how this machine's cores are best used …"]
+    assert said == ["workers: Looking once how this machine's cores are best used …"]
 
 
-def test_each_gpu_is_seen_by_one_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("EVENHAND_THREADS", raising=False)
-    answers(monkeypatch, processes=2, threads=1, gpus=2)
-    found = worker_environments(tmp_path, workers=None, say=lambda *_: None)
-    assert [one["CUDA_VISIBLE_DEVICES"] for one in found] == ["0", "1"]
-
-
-def test_threads_that_were_asked_for_divide_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_that_were_asked_for_divide_the_cores_but_not_the_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EVENHAND_THREADS", "3")
     monkeypatch.setattr(launch.os, "cpu_count", lambda: 8)
-    asked = answers(monkeypatch)
-    assert worker_environments(tmp_path, workers=None, say=print) == [{}, {}]
-    assert asked == []
+    for gpus, count in ((0, 2), (4, 4)):
+        answers(monkeypatch, processes=gpus or 8, threads=1, gpus=gpus)
+        found = worker_environments(tmp_path, workers=None, say=lambda *_: None)
+        assert found == [{"EVENHAND_GPU": str(n)} for n in range(count)]
+
+
+def test_where_measuring_fails_there_is_a_worker_a_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EVENHAND_THREADS", raising=False)
+    monkeypatch.setattr(launch.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(
+        launch.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, -9, stdout="")
+    )
+    said: list[str] = []
+    assert len(worker_environments(tmp_path, workers=None, say=lambda _, line: said.append(line))) == 2
+    assert said[-1] == "That did not work (exit code -9); one worker a core."
 
 
 def test_workers_of_one_command_come_and_go_together(tmp_path: Path) -> None:
