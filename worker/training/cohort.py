@@ -39,16 +39,19 @@ class Cohort:
         self._data, self._graphs = data, graphs and data.device.type == "cuda"
         self._test_index = torch.arange(len(data.test), device=data.device)
         self._dtype = torch.float64 if spec.precision == "float64" else torch.float32
-        models = [
-            build_model(
+        # Members of one seed begin alike, so that they pair.
+        alike = {(member.seed, *member.trial.model_params.items()): member for member in members}
+        built = {
+            key: build_model(
                 member.trial.model,
                 input_shape=data.input_shape,
                 classes=data.classes,
                 params=member.trial.model_params,
                 seed=member.seed,
             )
-            for member in members
-        ]
+            for key, member in alike.items()
+        }
+        models = [built[member.seed, *member.trial.model_params.items()] for member in members]
         self.model = stack(models).to(data.device, self._dtype)
         self._flat = Flat(list(self.model.parameters()))
         values_KP = self._flat.values_KP

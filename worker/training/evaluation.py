@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-EVALUATION_BATCH = 512
-_PIXELS = 2**21
-"""Of a batch of large images, so that their activations fit into memory."""
+_BATCHES = {"cpu": (128, 2**16), "cuda": (512, 2**21)}
+"""Samples of a batch at most, and pixels of all members together: what a CPU's caches and a GPU's memory hold well."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -38,7 +37,8 @@ def evaluate(
     ignored = classes * classes
     confusion = torch.zeros(members, ignored + 1, dtype=torch.int64, device=index_RN.device)
     nll_K = torch.zeros(members, dtype=torch.float64, device=index_RN.device)
-    batch = max(min(EVALUATION_BATCH, _PIXELS // (pixels * members)), 1)
+    samples, most = _BATCHES[index_RN.device.type]
+    batch = max(min(samples, most // (pixels * members)), 1)
     with torch.inference_mode():
         for index_RB in torch.split(index_RN, batch, dim=1):
             target_KB, logits_KBC = targets_of(index_RB), logits_of(index_RB)

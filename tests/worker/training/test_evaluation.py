@@ -22,7 +22,7 @@ def counted(logits: torch.Tensor, labels: torch.Tensor, *, index: torch.Tensor) 
 
 @pytest.mark.parametrize("batch", [4, 512])
 def test_counts_equal_those_of_scikit_learn(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", batch)
+    monkeypatch.setattr(evaluation, "_BATCHES", {"cpu": (batch, 2**21)})
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn(30, 3, generator=generator)
     labels = torch.arange(30) % 3
