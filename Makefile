@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DATA ?= evenhand-data
 
-.PHONY: help venv demo test check format lock fashion-mnist clean
+.PHONY: help venv demo test check bench format lock fashion-mnist clean
 
 help: ## Says what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -24,6 +24,10 @@ demo: venv ## Runs a real sweep on real data, end to end
 test: venv ## Runs the tests
 	$(BIN)/python -m pytest
 
+bench: venv ## Runs the benchmarks (25 minutes on two idle cores; Fashion-MNIST where DATA has it)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
+	$(BIN)/python -m benchmarks --data $(DATA)
+
 check: venv ## Style, types, and which package may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,6 +41,8 @@ format: venv ## Formats the code
 lock: ## Pins requirements.txt anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--extra worker --extra dev pyproject.toml -o requirements.txt
+	echo "ray[tune]" | uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.11 -c requirements.txt - -o benchmarks/requirements.txt
 
 fashion-mnist: ## Puts the real Fashion-MNIST in the data folder (Debian, as root: apt)
 	apt-get update -qq && apt-get install -y -qq dataset-fashion-mnist

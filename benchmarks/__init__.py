@@ -1,0 +1,1 @@
+"""Benchmarks: one script a claim, both sides in one run, ratios with their spread."""

@@ -1,0 +1,225 @@
+"""Training on a GPU: members' steps a second over the width of the stack, and how far from the hardware's limit.
+
+Needs torch and numpy alone, beside this repository's loss and worker.training, and makes its own data. Prints tables,
+and keeps them with the same numbers as JSON in benchmarks/results/gpu*. Under five minutes on one GPU:
+
+python -m benchmarks.gpu
+python -m benchmarks.gpu --device cpu --quick   # only to see it run
+"""
+
+import argparse
+import sys
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from worker.training.cohort import Cohort
+from worker.training.trial import Precision
+
+from .gpu_sides import SHAPES, Plan, Side, made_up, members, rates, rates_apart
+from .hardware import ADAMW_BYTES, copy_rate, flops_of_step, matmul_rate, parameters_of
+from .measure import Ratio, keep
+
+AIMS = {"mlp": 15.0, "small_cnn": 15.0, "resnet32": 5.0}
+"""How many times one at a time the best width shall reach."""
+PRECISIONS: Sequence[Precision] = ("float32", "tf32", "bfloat16")
+RECORDED = "as by width, steps recorded as CUDA graphs"
+RATE = "members × steps / s"
+OVER_ONE = "over one at a time"
+Row = dict[str, object]
+
+
+def attempted(row: Row, work: Callable[[], Row], plan: Plan) -> Row:
+    """The row with what the work found, or with a remark why it found nothing."""
+    print(*row.values(), "...", file=sys.stderr)
+    if plan.is_late:
+        return row | {"remark": "no time was left"}
+    try:
+        return row | work()
+    except torch.OutOfMemoryError as error:
+        return row | {"remark": str(error).split(".")[0]}
+
+
+def by_width(model: str, apart: Sequence[float], plan: Plan) -> list[Row]:
+    """Stacks of every width against one member at a time, in turns; `apart` are the rates of processes."""
+    data = made_up(model, rows=plan.steps * plan.batch, device=plan.device)
+    alone = Side(model, 1, data, plan, precision=plan.precision)
+    on_gpu = plan.device.type == "cuda"
+
+    def cell(width: int) -> Row:
+        before = torch.cuda.memory_allocated() if on_gpu else 0
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats()
+        together = Side(model, width, data, plan, precision=plan.precision)
+        peak_mib = (torch.cuda.max_memory_allocated() - before) / 2**20 if on_gpu else 0
+        found = rates({"alone": alone, "together": together}, plan)
+        rate = median(found["together"])
+        row: Row = {RATE: rate, OVER_ONE: Ratio.of(found["together"], found["alone"])}
+        if apart:
+            row[f"over {plan.processes} processes"] = Ratio.of([rate] * len(apart), apart)
+        return row | ({"peak MiB": peak_mib, "MiB a member": peak_mib / width} if on_gpu else {})
+
+    return [attempted({"model": model, "width": width}, partial(cell, width), plan) for width in plan.widths]
+
+
+def by_precision(model: str, width: int, plan: Plan) -> list[Row]:
+    """A stack in every precision that the device has, in turns."""
+    data = made_up(model, rows=plan.steps * plan.batch, device=plan.device)
+    names = [name for name in PRECISIONS if plan.device.type == "cuda" or name != "tf32"]
+
+    def cell() -> Row:
+        sides = {name: Side(model, width, data, plan, precision=name) for name in names}
+        if plan.device.type == "cuda":
+            sides[RECORDED] = Side(model, width, data, plan, precision=plan.precision, graphs=True)
+        return {"found": rates(sides, plan)}
+
+    row = attempted({"model": model, "width": width}, cell, plan)
+    found = row.pop("found", None)
+    if not isinstance(found, dict):
+        return [row]
+    return [
+        row | {"precision": name, RATE: median(found[name]), "over float32": Ratio.of(found[name], found["float32"])}
+        for name in found
+    ]
+
+
+def limits(model: str, widths: Sequence[Row], plan: Plan, *, matmul: float, copy: float) -> list[Row]:
+    """How the rates of `by_width` stand to the arithmetic and the memory traffic that the device can do."""
+    data = made_up(model, rows=plan.batch, device=torch.device("cpu"))
+    (member,) = members(model, 1, batch=plan.batch, steps=1, precision="float32")
+    flops, parameters = flops_of_step(member, data), parameters_of(member, data)
+    rows: list[Row] = []
+    for row in widths:
+        if isinstance(rate := row.get(RATE), float):
+            rows.append({
+                "model": model,
+                "width": row["width"],
+                "MFLOP a step": flops / 1e6,
+                "TFLOP/s": rate * flops / 1e12,
+                "% of a large product's": 100 * rate * flops / matmul,
+                "AdamW's GB/s": rate * parameters * ADAMW_BYTES / 1e9,
+                "% of a large copy's": 100 * rate * parameters * ADAMW_BYTES / copy,
+            })  # fmt: skip
+    return rows
+
+
+def waits(model: str, precision: Precision, plan: Plan) -> Row:
+    """Whether a training epoch of a stack of four makes the host wait for the GPU, and where in the code."""
+    row: Row = {"model": model, "precision": precision}
+    if plan.device.type != "cuda":
+        return row | {"an epoch without waiting": "no GPU to wait for", "waits at": ""}
+    data = made_up(model, rows=4 * plan.batch, device=plan.device)
+    cohort = Cohort(members(model, 4, batch=plan.batch, steps=4, precision=precision), data)
+    cohort.train_epoch()
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        cohort.train_epoch()
+        verdict, places = "yes", ""
+    except RuntimeError:
+        trace = [frame for frame in traceback.extract_tb(sys.exc_info()[2]) if "-packages" not in frame.filename]
+        verdict, places = f"no: {Path(trace[-1].filename).name}:{trace[-1].lineno}", _all_waits(cohort)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return row | {"an epoch without waiting": verdict, "waits at": places}
+
+
+def _all_waits(cohort: Cohort) -> str:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        cohort.train_epoch()
+    count = Counter(
+        f"{Path(one.filename).name}:{one.lineno}" for one in caught if "called a synchroniz" in str(one.message)
+    )
+    return ", ".join(f"{place} ({times} times in 4 steps)" for place, times in count.most_common())
+
+
+def planned(device: torch.device, *, quick: bool) -> Plan:
+    """How much is measured on this device."""
+    if quick:
+        return Plan(
+            device=device, widths=(1, 2), batch=8, steps=2, cell_s=0.5, window_s=0.2, processes=2, matmul=512,
+            deadline=time.monotonic() + 120,
+        )  # fmt: skip
+    # The last cell begins before the deadline, and ends within the five minutes.
+    return Plan(
+        device=device, widths=(1, 4, 16, 64, 128), batch=128, steps=20, cell_s=3.0, window_s=1.5, processes=4,
+        matmul=8192 if device.type == "cuda" else 1024, deadline=time.monotonic() + 240,
+    )  # fmt: skip
+
+
+def squared(rows: Sequence[Row]) -> list[Row]:
+    """Every row with every column, in the order in which they first come, remarks last."""
+    columns = {column: "" for row in rows for column in row if column != "remark"}
+    if any("remark" in row for row in rows):
+        columns["remark"] = ""
+    return [columns | row for row in rows]
+
+
+def main() -> int:
+    """Measures, prints and keeps the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda", help="cuda, the default, or cpu")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see it run: its numbers mean nothing")
+    args = parser.parse_args()
+    device, began = torch.device(args.device), time.monotonic()
+    if device.type == "cuda" and not torch.cuda.is_available():
+        print("There is no GPU that torch can use: give --device cpu --quick to try the script.", file=sys.stderr)
+        return 1
+    torch.set_num_threads(1)  # of the host, for all sides alike
+    plan = planned(device, quick=args.quick)
+    print("one process a member ...", file=sys.stderr)
+    apart = rates_apart(plan)
+    widths = {model: by_width(model, apart.get(model, ()), plan) for model in SHAPES}
+    notes = [
+        f"Batch {plan.batch}, AdamW, the adaptive loss, an alpha for every member, {plan.precision} (what a"
+        f" worker takes), epochs of {plan.steps} steps as the trainer runs them, one batch of validation included.",
+        f"{plan.processes} processes of one member each, spawned, at the same time: "
+        + (", ".join(f"{model} {median(rate):.3g}" for model, rate in apart.items()) or "failed")
+        + f" {RATE} in all.",
+        *(_aim(model, rows) for model, rows in widths.items()),
+    ]
+    print(keep("gpu", squared([row for rows in widths.values() for row in rows]), notes=notes), end="\n\n")
+    _limits_table(widths, plan)
+    some = dict.fromkeys(plan.widths[at] for at in (0, len(plan.widths) // 2, -2))
+    rows = [row for model in SHAPES for width in some for row in by_precision(model, width, plan)]
+    print(keep("gpu_precision", squared(rows), notes=["The precisions of a model and width in turns."]), end="\n\n")
+    rows = [waits(model, precision, plan) for model in SHAPES for precision in ("float32", "bfloat16")]
+    notes = ["A training epoch under torch.cuda.set_sync_debug_mode: whether it runs with error, what warn tells."]
+    print(keep("gpu_waits", rows, notes=notes))
+    print(f"{time.monotonic() - began:.0f} s in all", file=sys.stderr)
+    return 0
+
+
+def _limits_table(widths: Mapping[str, Sequence[Row]], plan: Plan) -> None:
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    dtype = torch.bfloat16 if plan.precision == "bfloat16" else torch.float32
+    matmul = matmul_rate(plan.device, size=plan.matmul, dtype=dtype)
+    copy = copy_rate(plan.device, mib=1024 if plan.device.type == "cuda" else 64)
+    rows = [row for model in SHAPES for row in limits(model, widths[model], plan, matmul=matmul, copy=copy)]
+    notes = [
+        f"Measured in the same run: {matmul / 1e12:.3g} TFLOP/s in a {dtype} matrix product of {plan.matmul},"
+        f" {copy / 1e9:.3g} GB/s in a copy (read and written).",
+        f"FLOP of matrix products and convolutions, forward and backward; of AdamW the {ADAMW_BYTES} bytes a parameter"
+        " that it must move at least.",
+    ]
+    if rows:
+        print(keep("gpu_limits", rows, notes=notes), end="\n\n")
+
+
+def _aim(model: str, rows: Sequence[Row]) -> str:
+    reached = [ratio.median for row in rows if isinstance(ratio := row.get(OVER_ONE), Ratio)]
+    best = max(reached, default=0.0)
+    verdict = "met" if best >= AIMS[model] else "missed"
+    return f"Aim of {model}: {AIMS[model]:g} times one at a time at some width, {verdict} ({best:.3g})."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""How two sides are compared: in turns within one run, as ratios with their spread; and how the result is kept."""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+RESULTS = Path("benchmarks/results")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """How many times longer one side takes than the other: the median over rounds, the least and the greatest."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, slower: Sequence[float], faster: Sequence[float]) -> "Ratio":
+        """Round by round, since what disturbs a machine disturbs both sides of a round."""
+        ratios = [one / other for one, other in zip(slower, faster, strict=True)]
+        return cls(median=statistics.median(ratios), low=min(ratios), high=max(ratios))
+
+    def __str__(self) -> str:
+        """As tables show it: 5.2× (4.9–5.6)."""
+        return f"{self.median:.3g}× ({self.low:.3g}–{self.high:.3g})"
+
+
+def interleaved(sides: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, list[float]]:
+    """Seconds that each side says it took, `rounds` times in turns; every other round goes backwards."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for at in range(rounds):
+        for name in list(sides) if at % 2 == 0 else reversed(list(sides)):
+            seconds[name].append(sides[name]())
+    return seconds
+
+
+def machine() -> str:
+    """The machine in a line, without its name."""
+    found = [line.split(":")[1].strip() for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
+    processor = found[0] if found else platform.machine()
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{os.cpu_count()} cores of {processor}{gpu}, torch {torch.__version__}, Python {platform.python_version()}"
+
+
+def keep(name: str, rows: Sequence[Mapping[str, object]], *, notes: Sequence[str] = ()) -> str:
+    """Writes rows as JSON and as a Markdown table into `benchmarks/results`; answers the Markdown."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    facts = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    plain = [{key: _plain(value) for key, value in row.items()} for row in rows]
+    (RESULTS / f"{name}.json").write_text(json.dumps(facts | {"rows": plain, "notes": list(notes)}, indent=2) + "\n")
+    columns = list(rows[0])
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join(_shown(row.get(column, '')) for column in columns)} |" for row in rows]
+    text = "\n".join([f"## {name}", "", *lines, "", *notes, "", f"{facts['machine']}, {facts['date']}."])
+    (RESULTS / f"{name}.md").write_text(text + "\n")
+    return text
+
+
+def _plain(value: object) -> object:
+    return {"median": value.median, "low": value.low, "high": value.high} if isinstance(value, Ratio) else value
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []

@@ -1,0 +1,76 @@
+"""The benchmarks of the service compare equal work, and take the time of what they say they do."""
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.overhead import PARTS, RECONCILE, Stopwatch
+from benchmarks.service import Trained, Unequal, check_equal
+
+SIDE = Trained(
+    seconds=1.0, alphas=[0.1, 0.2, 0.3], samples=[100, 100, 100], scores=[0.70, 0.72, 0.74], finished=3, points=30
+)
+
+
+def test_sides_that_did_the_same_work_are_equal() -> None:
+    check_equal(SIDE, replace(SIDE, seconds=9.0, scores=[0.71, 0.75, 0.75], points=12))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"finished": 2}, r"as many trials and FINISHED runs on both sides, got \[2, 3\]"),
+        ({"scores": [0.70, 0.72]}, r"as many trials"),
+        ({"samples": [100, 100, 99]}, r"as many samples a trial"),
+        # Three standard errors are 0.049, and 0.02 are free.
+        ({"scores": [0.62, 0.64, 0.66]}, r"are 0.080 apart"),
+    ],
+)
+def test_sides_that_did_other_work_are_found(fields: dict[str, object], said: str) -> None:
+    with pytest.raises(Unequal, match=said):
+        check_equal(SIDE, replace(SIDE, **fields))  # type: ignore[arg-type]
+
+
+def test_what_a_part_calls_counts_once() -> None:
+    watch = Stopwatch()
+    inner = watch.timed(lambda: time.sleep(0.03), "inner")
+    outer = watch.timed(lambda: (time.sleep(0.01), inner()), "outer")
+
+    _in_the_worker(lambda: [outer(), inner()])
+
+    assert watch.seconds["inner"] == pytest.approx(0.06, abs=0.02)
+    assert watch.seconds["outer"] == pytest.approx(0.01, abs=0.01)
+
+
+def test_reconciling_is_one_part_whatever_it_calls() -> None:
+    watch = Stopwatch()
+    inner = watch.timed(lambda: time.sleep(0.02), "finish")
+
+    _in_the_worker(watch.timed(inner, RECONCILE))
+
+    assert set(watch.seconds) == {RECONCILE}
+
+
+def test_other_threads_are_not_timed() -> None:
+    watch = Stopwatch()
+
+    assert watch.timed(lambda: 7, "log")() == 7
+
+    assert not watch.seconds
+
+
+def test_the_parts_are_timed_only_meanwhile() -> None:
+    before = [getattr(owner, name) for owner, name, _ in PARTS]
+
+    with Stopwatch().running():
+        assert all(getattr(owner, name) is not one for (owner, name, _), one in zip(PARTS, before, strict=True))
+
+    assert [getattr(owner, name) for owner, name, _ in PARTS] == before
+
+
+def _in_the_worker(call) -> None:  # type: ignore[no-untyped-def]
+    thread = threading.Thread(target=call, name="timed-worker")
+    thread.start()
+    thread.join()

@@ -1,0 +1,108 @@
+"""The sides of the throughput benchmark do equal work, or it says why not."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.export import export
+from benchmarks.ours import stacks, train
+from benchmarks.peers import practice
+from benchmarks.peers.practice import Result
+from benchmarks.peers.work import read
+from benchmarks.throughput import OURS, PLANS, QUICK, Plan, sides, unequal
+from benchmarks.works import WORKS, Prepared
+
+PLAN = Plan(epochs=1, trials=2, peer_trials=2, rounds=1)
+
+
+def test_sides_alike_are_equal() -> None:
+    assert unequal({OURS: _trials(0.7, 0.8), "a": _trials(0.72, 0.79), "b": _trials(0.8, 0.71, 0.76)}) == []
+
+
+def test_a_side_that_sees_fewer_samples_is_named() -> None:
+    (reason,) = unequal({OURS: _trials(0.7, 0.8), "a": _trials(0.7, 0.8, samples=99)})
+
+    assert "'a': [(99, 10)]" in reason
+
+
+def test_a_side_that_learns_less_is_named() -> None:
+    reasons = unequal({OURS: _trials(0.7, 0.71, 0.72), "a": _trials(0.5, 0.51, 0.52), "b": _trials(0.7, 0.72, 0.71)})
+
+    assert [reason.split(" of a within")[0] for reason in reasons] == [
+        "Expected the mean final score",
+        "Expected the best final score",
+    ]
+
+
+def test_what_samplers_chose_by_results_does_not_count() -> None:
+    assert unequal({OURS: _trials(*[0.7] * 10), "a": _trials(*[0.7] * 10, *[0.9] * 30)}) == []
+
+
+def test_dense_work_is_judged_by_mean_iou() -> None:
+    ours, peer = _trials(0.7, 0.71), _trials(0.7, 0.71)
+    for trial, mean_iou in zip([*ours, *peer], (0.6, 0.61, 0.2, 0.21), strict=True):
+        trial["final"]["mean_iou"] = mean_iou
+
+    assert unequal({OURS: ours, "a": peer})
+
+
+@pytest.mark.parametrize(
+    ("trials", "processes", "width", "expected"),
+    [
+        (64, 2, 32, [8] * 8),  # a quarter in training at once
+        (64, 2, 4, [4] * 16),
+        (32, 2, 32, [4] * 8),
+        (4, 2, 32, [1] * 4),
+        (3, 2, 1, [1, 1, 1]),
+        (1, 2, 32, [1]),
+    ],
+)
+def test_stacks_keep_every_process_busy(trials: int, processes: int, width: int, expected: list[int]) -> None:
+    assert stacks(trials, processes=processes, width=width, most=max(2, trials // 4)) == expected
+
+
+def test_our_trials_and_a_peers_are_equal_work(tmp_path: Path) -> None:
+    prepared = Prepared(replace(WORKS["digits"], epochs=20), tmp_path)
+    export(prepared, tmp_path / "digits")
+    work, data = read(tmp_path / "digits")
+    alphas = [0.01, 0.05, 0.2]
+
+    ours = train(prepared, alphas=alphas, width=2)
+
+    assert [trial["alpha"] for trial in ours] == alphas
+    for tuned in (False, True):
+        assert unequal({OURS: ours, "a": [practice.train(work, data, alpha, tuned=tuned) for alpha in alphas]}) == []
+
+
+@pytest.mark.slow
+def test_our_side_writes_what_a_peer_does(tmp_path: Path) -> None:
+    prepared = Prepared(replace(WORKS["digits"], epochs=2), tmp_path)
+    export(prepared, tmp_path / "digits")
+    out = tmp_path / "result.json"
+    commands = sides(tmp_path / "digits", PLAN, data_dir=tmp_path)
+
+    found = {}
+    for side in (OURS, "(a) Optuna"):
+        subprocess.run([sys.executable, "-m", *commands[side], "--out", str(out)], check=True)
+        found[side] = json.loads(out.read_text())
+
+    ours, peer = found.values()
+    assert ours.keys() == peer.keys()
+    assert [trial.keys() for trial in ours["trials"]] == [trial.keys() for trial in peer["trials"]]
+    assert ours["seconds"] > 0
+
+
+def test_every_work_has_a_plan() -> None:
+    assert PLANS.keys() == WORKS.keys()
+    assert QUICK.keys() <= WORKS.keys()
+
+
+def _trials(*scores: float, samples: int = 640) -> list[Result]:
+    return [
+        Result(alpha=0.1, samples=samples, steps=10, final={"balanced_accuracy": score, "recall": [score]})
+        for score in scores
+    ]
