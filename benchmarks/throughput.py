@@ -62,7 +62,7 @@ _NOTES = (
     "Each cell: how many times longer a peer takes for a trial, the median over rounds, the least and the greatest."
     " Aim against (a): toy2d 30×, digits 15×, Fashion-MNIST 5×, shapes 3×; and ahead of (b) and (c) everywhere.",
     "Ours: two processes of one thread each, stacks as wide as measured to pay (the measurement, kept on disk, is not"
-    " timed), and at most a quarter of the trials, or ten, in training at once. (a) and (a+): one process, torch's own"
+    " timed), and at most a quarter of the trials in training at once. (a) and (a+): one process, torch's own"
     " number of threads. (b): one thread a job. (c): two processes of one thread each, from the first trial's start"
     " to the last one's end; it trains the tuned form, as the plain one is slower.",
     f"Equal work: every trial of every side takes as many samples and steps. Over the first {_FIRST} trials (or as many"
