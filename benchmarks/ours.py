@@ -4,7 +4,7 @@ python -m benchmarks.ours FOLDER --data DATA --trials N --processes 2 --out resu
 
 The parent holds one Optuna study in memory. Each process trains a stack of trials at a time, as wide as was measured
 to pay; the measurement is made before the clock starts, as imports and the reading of data are, and is kept in the data
-folder. As in the service, at most a quarter of the trials, or ten, are in training at once: the sampler learns from
+folder. As in the service, at most a quarter of the trials are in training at once: the sampler learns from
 the others.
 """
 
