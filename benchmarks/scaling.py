@@ -179,7 +179,7 @@ def explained(prepared: Prepared, seconds: Seconds) -> str:
     widest = max(by_width)
     if by_width[widest] / widest > 1.1 * by_width[best] / best:
         text += f" At {widest} a member's step takes {by_width[widest] / widest / (by_width[best] / best):.2g}× the"
-        text += " least: what a wide stack keeps for its backward pass and optimizer has outgrown the caches."
+        text += " least: by our reading it has outgrown the caches, which was not measured."
     return text
 
 
