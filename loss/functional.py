@@ -149,10 +149,13 @@ def weighted_cross_entropy(
         # nll_loss does the weighting, for its order of summation is what makes the result that of cross_entropy.
         # Each term is divided before the two are added for the same reason.
         nll = F.nll_loss(log_p, target, weight=weight_C, ignore_index=ignore_index, reduction="sum")
+    else:
+        # Before the weights are looked up: it is nll_loss that says IndexError of a class that there is not.
+        nll = negative_log(log_p, target, ignore_index=ignore_index, class_dim=class_dim)
     if is_smooth or not in_one:
         weight = weight_of_target(weight_C, target, kept=kept)
     if not in_one:
-        nll = weight * negative_log(log_p, target, ignore_index=ignore_index, class_dim=class_dim)
+        nll = nll * weight
         nll = nll if reduction == "none" else nll.sum(dim=elements)
     nll = nll / divisor
     if not is_smooth:

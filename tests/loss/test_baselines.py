@@ -77,6 +77,24 @@ def test_members_under_vmap_equal_the_same_members_alone(loss):
     torch.testing.assert_close(torch.func.vmap(loss)(logits, target), alone, rtol=1e-13, atol=0)
 
 
+@pytest.mark.parametrize("elements", [(9,), (2, 3, 4)])
+def test_members_in_front_equal_the_same_members_alone(elements):
+    batches = [random_batch(seed, elements=elements, classes=3, ignored=0.2) for seed in range(4)]
+    logits, target = (torch.stack(parts) for parts in zip(*batches, strict=True))
+    counts = torch.tensor([[9, 3, 1], [5, 5, 5], [1, 0, 7], [2, 4, 8]])
+    gammas = torch.tensor([0.0, 0.5, 2.0, 3.0], dtype=torch.float64)
+    for loss, by_member in (
+        (cross_entropy, {}),
+        (focal, {"gamma": gammas}),
+        (weighted, {"class_counts": counts}),
+        (partial(weighted, reduction="weighted_mean"), {"class_counts": counts}),
+        (balanced_softmax, {"class_counts": counts}),
+    ):
+        together = loss(logits, target, class_dim=2, **by_member)
+        alone = [loss(*batch, **{name: of[k] for name, of in by_member.items()}) for k, batch in enumerate(batches)]
+        torch.testing.assert_close(together, torch.stack(alone), rtol=1e-12, atol=1e-14)
+
+
 def test_members_may_have_a_gamma_each():
     gammas = torch.tensor([0.0, 0.5, 2.0], dtype=torch.float64)
     together = torch.func.vmap(lambda gamma: focal(LOGITS, TARGET, gamma=gamma))(gammas)

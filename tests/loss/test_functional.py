@@ -146,6 +146,29 @@ def test_update_false_weights_by_the_importance_as_it_stands():
 
 
 @pytest.mark.parametrize("elements", [(10,), (2, 3, 4)])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("smooth", [False, True])
+def test_members_in_front_equal_the_same_members_alone(elements, reduction, smooth):
+    batches = [random_batch(seed, elements=elements, classes=5, ignored=0.2) for seed in range(6)]
+    logits, target = (torch.stack(parts) for parts in zip(*batches, strict=True))
+    importance, alpha = torch.rand(6, 5, dtype=torch.float64), torch.rand(6, dtype=torch.float64)
+    smoothing = torch.rand(6, dtype=torch.float64) if smooth else torch.zeros(6, dtype=torch.float64)
+    given = {"label_smoothing": smoothing} if smooth else {}
+    loss, after = adaptive(logits, target, importance, alpha=alpha, reduction=reduction, class_dim=2, **given)
+    for k in range(6):
+        options = {"alpha": alpha[k].item(), "label_smoothing": smoothing[k].item(), "reduction": reduction}
+        alone, alone_after = adaptive(logits[k], target[k], importance[k], **options)
+        torch.testing.assert_close(loss[k], alone, rtol=1e-13, atol=1e-14)
+        torch.testing.assert_close(after[k], alone_after, rtol=1e-14, atol=1e-15)
+
+
+def test_a_member_with_a_class_that_there_is_not_is_told_of_and_not_counted_for_its_neighbour():
+    logits, target = torch.zeros(2, 3, 4), torch.tensor([[0, 1, 4], [0, 1, 2]])
+    with pytest.raises(IndexError):
+        adaptive(logits, target, torch.ones(2, 4), alpha=0.1, class_dim=2)
+
+
+@pytest.mark.parametrize("elements", [(10,), (2, 3, 4)])
 def test_members_under_vmap_equal_the_same_members_alone(elements):
     batches = [random_batch(seed, elements=elements, classes=5, ignored=0.2) for seed in range(6)]
     logits = torch.stack([logits for logits, _ in batches]).requires_grad_()

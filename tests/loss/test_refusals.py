@@ -64,8 +64,11 @@ def test_arguments_out_of_bounds_are_refused(arguments, error, message):
         ),
     ],
 )
-def test_bad_batches_are_refused_and_leave_the_importance(logits, target, error, message, training):
-    criterion = AdaptiveLoss(3, 0.5).train(training)
+@pytest.mark.parametrize(("reduction", "label_smoothing"), [("mean", 0.0), ("sum", 0.1), ("none", 0.0), ("none", 0.1)])
+def test_bad_batches_are_refused_and_leave_the_importance(
+    logits, target, error, message, training, reduction, label_smoothing
+):
+    criterion = AdaptiveLoss(3, 0.5, reduction=reduction, label_smoothing=label_smoothing).train(training)
     with pytest.raises(error, match=message):
         criterion(logits, target)
     assert torch.equal(criterion.importance, torch.ones(3))
