@@ -12,7 +12,6 @@ from itertools import islice
 from sweep.datasets import Dataset
 from sweep.errors import EvenhandError, LateTell, Unavailable, Untold
 from sweep.parts import Parts
-from sweep.plan import StudyPlan
 from sweep.settings import Settings
 from sweep.slots import Outcome
 from sweep.store import Sweep
@@ -55,7 +54,6 @@ class Batch:
         self._settings, self._paces = settings, paces
         self._worker, self._stop = worker, stop
         self._attempts: dict[int, Attempt] = {}
-        self._seats: dict[int, Sequence[int]] = {}
         self._wishes = Wishes(sweep, parts, stop=stop)
         self._room: Room | None = None
         self._filled_at = 0.0
@@ -127,16 +125,16 @@ class Batch:
         self._fill(training, self._room, data, dataset)
         while training.live:
             self._wishes.heed()
-            before = set(self._attempts)
+            before = dict(self._attempts)
             by_member = {record.member: record for record in training.run_epoch()}
             for attempt in list(self._attempts.values()):
                 records = [by_member[position] for position in attempt.positions]
                 self._each(attempt.claim, partial(self._take_in, attempt, records))
             self._finish_those_at_their_end(training, by_member, data=data)
-            gone = before - set(self._attempts)
+            gone = before.keys() - self._attempts.keys()
             if gone:
                 held = set(training.held)
-                training.drop(p for number in gone for p in self._seats.pop(number) if p in held)
+                training.drop(p for number in gone for p in before[number].positions if p in held)
             if gone or time.monotonic() - self._filled_at > _LOOK_EVERY_S:
                 self._fill(training, self._room, data, dataset)
 
@@ -158,27 +156,31 @@ class Batch:
         for attempt in new:
             seats = list(islice(positions, len(attempt.members)))
             self._attempts[attempt.claim.number] = replace(attempt, positions=seats)
-            self._seats[attempt.claim.number] = seats
 
     def _fill(self, training: Training, room: Room, data: DeviceData, dataset: Dataset) -> None:
         """Claims more of the scenario, as far as there is room where it pays."""
         self._filled_at = time.monotonic()
-        for plan in self._plans:
-            trials = room.trials(len(training.live), width=training.width)
-            claims = self._claimed(plan, trials) if trials > 0 else []
-            self._open |= {claim.number: claim for claim in claims}  # all of them, before anything can go wrong
-            for claim in claims:
-                self._each(claim, partial(self._begin, claim, data, dataset))
-            self._seat(training)
+        claims = self._claimed(room.trials(len(training.live), width=training.width))
+        self._open |= {claim.number: claim for claim in claims}  # all of them, before anything can go wrong
+        for claim in claims:
+            self._each(claim, partial(self._begin, claim, data, dataset))
+        self._seat(training)
 
-    def _claimed(self, plan: StudyPlan, room: int) -> list[Claim]:
+    def _claimed(self, trials: int) -> list[Claim]:
+        claims: list[Claim] = []
+        if trials < 1:
+            return claims
         try:
             workers = max(len(self._store.living(grace_s=self._settings.heartbeat_grace_s)), 1)
-            return self._studies.claim(self._sweep, worker=self._worker, width=room, workers=workers, plan=plan)
+            for plan in self._plans:
+                if (width := trials - len(claims)) > 0:
+                    claims += self._studies.claim(
+                        self._sweep, worker=self._worker, width=width, workers=workers, plan=plan
+                    )
         except Exception:  # those in training go on; what was claimed in vain is queued again after the batch
             facts = {"action": "no_claim", "sweep": self._sweep.id, "worker": self._worker}
             _log.warning("no further claim", exc_info=True, extra=facts)
-            return []
+        return claims
 
     def _take_in(self, attempt: Attempt, records: Sequence[EpochRecord]) -> None:
         """Logs an epoch; where it was the attempt's last one before its time, that is told."""

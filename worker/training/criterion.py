@@ -33,7 +33,17 @@ class Criterion:
         for spec in specs:
             check_loss(spec.loss, spec.loss_params)
         self._specs, self._class_counts_KC, self.importance_KC = list(specs), class_counts_KC, importance_KC
-        self._group()
+        by_kind: dict[tuple[object, ...], list[int]] = {}
+        for k, spec in enumerate(self._specs):
+            words = tuple(sorted(item for item in spec.loss_params.items() if not _varies(*item)))
+            numbers = tuple(sorted(name for name, value in spec.loss_params.items() if _varies(name, value)))
+            by_kind.setdefault((spec.loss, words, numbers), []).append(k)
+        self._groups = []
+        for kind, members in by_kind.items():
+            index_G = torch.tensor(members, device=self.importance_KC.device)
+            self._groups.append((index_G, self._computed(members, index_G, *kind)))  # type: ignore[arg-type]
+        order_K = [k for members in by_kind.values() for k in members]
+        self._position_K = torch.tensor(np.argsort(order_K), device=self.importance_KC.device)
 
     @property
     def adaptive(self) -> list[int]:
@@ -46,19 +56,6 @@ class Criterion:
             return self._groups[0][1](logits_KBC, target_KB)
         losses = [compute(logits_KBC[index_G], target_KB[index_G]) for index_G, compute in self._groups]
         return torch.cat(losses)[self._position_K]
-
-    def _group(self) -> None:
-        by_kind: dict[tuple[object, ...], list[int]] = {}
-        for k, spec in enumerate(self._specs):
-            words = tuple(sorted(item for item in spec.loss_params.items() if not _varies(*item)))
-            numbers = tuple(sorted(name for name, value in spec.loss_params.items() if _varies(name, value)))
-            by_kind.setdefault((spec.loss, words, numbers), []).append(k)
-        self._groups = []
-        for kind, members in by_kind.items():
-            index_G = torch.tensor(members, device=self.importance_KC.device)
-            self._groups.append((index_G, self._computed(members, index_G, *kind)))  # type: ignore[arg-type]
-        order_K = [k for members in by_kind.values() for k in members]
-        self._position_K = torch.tensor(np.argsort(order_K), device=self.importance_KC.device)
 
     def _computed(
         self,
