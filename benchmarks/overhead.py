@@ -23,6 +23,7 @@ import torch
 
 from sweep.parts import Parts
 from sweep.reconcile import Reconciler
+from sweep.samplers import at_once
 from sweep.settings import Settings
 from sweep.studies import Studies
 from sweep.tracking import Tracking
@@ -122,10 +123,10 @@ def train_and_test(prepared: Prepared, *, alphas: Sequence[float], width: int) -
     return list(zip(samples, scores, strict=True))
 
 
-def alone(crew: Crew, seen: Trained, *, width: int) -> float:
+def alone(crew: Crew, seen: Trained, *, width: int, most: int) -> float:
     """Seconds that the crew takes for the trials that the service trained; raises Unequal where they come out other."""
     began = time.perf_counter()
-    sizes = stacks(len(seen.alphas), processes=len(crew), width=width, most=max(2, len(seen.alphas) // 4))
+    sizes = stacks(len(seen.alphas), processes=len(crew), width=width, most=most)
     waiting = [seen.alphas[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
     idle, found = list(range(len(crew))), []
     while waiting or len(idle) < len(crew):
@@ -146,6 +147,7 @@ def added(work: Prepared, on: Served, *, data_dir: Path, rounds: int) -> dict[st
     """A row: the same trials through the service and by two processes that do nothing but train, in turns."""
     warm(work, on)
     width = Paces(data_dir / "paces").of(work.members(0.1)[0], work.data).width
+    most = at_once(work.resolved.spec)
     crew = Crew(work.work, data_dir, processes=PROCESSES)
     last: list[Trained] = []
 
@@ -153,7 +155,9 @@ def added(work: Prepared, on: Served, *, data_dir: Path, rounds: int) -> dict[st
         last[:] = [through_service(work, on)]
         return last[0].seconds
 
-    seconds = interleaved({"service": service, "alone": lambda: alone(crew, last[0], width=width)}, rounds=rounds)
+    seconds = interleaved(
+        {"service": service, "alone": lambda: alone(crew, last[0], width=width, most=most)}, rounds=rounds
+    )
     crew.leave()
     print(f"{work.work.name}: {seconds}", flush=True)
     trials = work.work.trials
