@@ -24,7 +24,7 @@ demo: venv ## Runs a real sweep on real data, end to end
 test: venv ## Runs the tests
 	$(BIN)/python -m pytest
 
-bench: venv ## Runs the benchmarks (25 minutes on two idle cores; Fashion-MNIST where DATA has it)
+bench: venv ## Runs the benchmarks (half an hour on two idle cores; Fashion-MNIST where DATA has it)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks --data $(DATA)
 
