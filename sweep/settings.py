@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     """Which of the GPUs that a worker can see it takes, counted round."""
     cuda_graphs: bool = False
     """Whether steps on a GPU are recorded and replayed."""
+    curve_points: int = Field(12, ge=2)
+    """Of how many epochs, at most, a trial's curves by class are in MLflow; its epochs.parquet has them all."""
     log_json: bool = False
     """Logs as JSON lines instead of coloured text."""
 

@@ -32,9 +32,12 @@ class Attempt:
 
 def start_attempt(
     claim: Claim, members: Sequence[Member], *, sweep: Sweep, scenario: Scenario, data: DeviceData, content: str,
-    width: int, tracking: Tracking, experiment_id: str, worker: str,
+    width: int, curve_points: int, tracking: Tracking, experiment_id: str, worker: str,
 ) -> Attempt:  # fmt: skip
-    """Starts the run of a claim; `content` is the data set's mark, `width` that of the stacks."""
+    """Starts the run of a claim; `content` is the data set's mark, `width` that of the stacks.
+
+    Of its curves by class MLflow gets at most `curve_points` epochs.
+    """
     name = run_name(claim, scenario, members[0].trial)
     run_id = tracking.start(
         experiment_id,
@@ -49,6 +52,8 @@ def start_attempt(
         seeds=[member.seed for member in members],
         objective=sweep.spec.objective,
         is_dense=data.train.is_dense,
+        epochs=sweep.spec.training.epochs,
+        curve_points=curve_points,
     )
     return Attempt(claim=claim, members=members, observation=observation, run_id=run_id)
 
@@ -58,6 +63,8 @@ def end_attempt(attempt: Attempt, outcome: Outcome, reason: str | None, *, track
     run_id = attempt.run_id
     try:
         if outcome in ("failed", "pruned") and attempt.observation.has_epochs:
+            epoch, metrics = attempt.observation.left_out
+            tracking.log(run_id, metrics, step=epoch)
             tracking.add_artifacts(run_id, attempt.observation.artifacts())
         tracking.flush(run_id)
         tracking.end(run_id, RUN_STATUSES[outcome], reason=reason)

@@ -92,7 +92,8 @@ class Batch:
             self._room = self._found_room(members, data)
         attempt = self._attempts[claim.number] = start_attempt(
             claim, members, sweep=sweep, scenario=self._scenario, data=data, content=dataset.info.content,
-            width=self._room.width, tracking=self._tracking, experiment_id=self._experiment_id, worker=self._worker,
+            width=self._room.width, curve_points=self._settings.curve_points, tracking=self._tracking,
+            experiment_id=self._experiment_id, worker=self._worker,
         )  # fmt: skip
         self._studies.note_run(claim, attempt.run_id)
 

@@ -1,7 +1,7 @@
 """What is seen of one trial: metrics by epoch, and at its end the trajectory, the pictures and the scores."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from sweep.metric_keys import class_keys, per_class
 from sweep.slots import Replicate
 from sweep.tracking import TRAJECTORY
 
+from .course import Course
 from .training.metrics import iou, mean_iou, recall, scores
 from .training.record import EpochRecord, Evaluation
 
@@ -21,13 +22,19 @@ class Observation:
 
     def __init__(
         self, *, title: str, classes: Sequence[str], counts: Sequence[int], seeds: Sequence[int], objective: str,
-        is_dense: bool,
+        is_dense: bool, epochs: int, curve_points: int,
     ) -> None:  # fmt: skip
-        """`title` heads the pictures; `counts` are the training samples by class; dense labels have IoU too."""
+        """`title` heads the pictures; `counts` are the training samples by class; dense labels have IoU too.
+
+        Of `epochs` MLflow gets at most `curve_points` in the curve of each class.
+        """
         self.title = title
         self._objective, self._is_dense = objective, is_dense
         self._classes, self._counts, self._seeds = classes, counts, seeds
         self._keys = class_keys(classes)
+        kind, _, name = objective.partition("/")
+        key = f"val/{kind}/{self._keys[classes.index(name)]}" if name else f"val/{objective}"
+        self._course = Course(epochs=epochs, points=curve_points, objective=key)
         # Of an epoch only what is drawn is kept: a matrix of thousands of classes is large.
         self._last: Sequence[EpochRecord] = ()
         self._recalls: list[NDArray[np.float64]] = []
@@ -35,7 +42,8 @@ class Observation:
         self._pace: list[tuple[float, float]] = []
 
     def add(self, records: Sequence[EpochRecord]) -> dict[str, float]:
-        """Takes the records of one epoch, one a replicate by seed; answers its metrics, means over the replicates."""
+        """Takes the records of one epoch, one a replicate by seed; answers those of its metrics
+        that MLflow gets, means over the replicates."""
         weight = _mean(record.mean_weight for record in records)
         effective_lr = _mean(record.lr * record.mean_weight for record in records)
         self._last = list(records)
@@ -51,7 +59,12 @@ class Observation:
         if self._importances[-1]:
             last_RC = [importance_SC[-1] for importance_SC in self._importances[-1]]
             metrics |= per_class("importance", np.mean(last_RC, axis=0), self._keys)
-        return metrics
+        return self._course.add(records[0].epoch, metrics)
+
+    @property
+    def left_out(self) -> tuple[int, Mapping[str, float]]:
+        """The last epoch, and what MLflow did not get of it."""
+        return self._course.left_out
 
     @property
     def has_epochs(self) -> bool:
@@ -77,7 +90,7 @@ class Observation:
         return replicates, _averaged([self._scores("test", test) for test in tests])
 
     def artifacts(self) -> dict[str, bytes]:
-        """The picture of all classes and, where the loss has an importance, the trajectory as Parquet."""
+        """All metrics by epoch, the picture of all classes and, where the loss has an importance, the trajectory."""
         recalls = ClassCurves(np.arange(1.0, len(self._recalls) + 1), np.stack(self._recalls, axis=1))
         importance_RSC = self._importance()
         curves = None
@@ -87,7 +100,7 @@ class Observation:
             curves, recalls, self._pace, title=self.title, classes=self._classes, counts=self._counts
         )
         trajectory = {} if importance_RSC is None else {TRAJECTORY: self._trajectory(importance_RSC)}
-        return {"classes.png": picture, **trajectory}
+        return {"classes.png": picture, **self._course.file(), **trajectory}
 
     def _scores(self, part: str, evaluation: Evaluation) -> dict[str, float]:
         prefix = f"{part}/" if part else ""

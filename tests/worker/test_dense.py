@@ -122,7 +122,7 @@ def test_alpha_0_is_plain_cross_entropy_to_the_last_bit(park: Finished) -> None:
 
 def test_every_run_keeps_its_predictions_and_the_summary_sets_them_side_by_side(park: Finished) -> None:
     for number in range(3):
-        files = {"classes.png", "predictions.npz", "predictions.png"}
+        files = {"classes.png", "epochs.parquet", "predictions.npz", "predictions.png"}
         assert park.runs.files(park.runs.one(number)) == files | ({"trajectory.parquet"} if number < 2 else set())
     first, *others = (predictions(park, park.runs.one(number)) for number in range(3))
     for other in others:

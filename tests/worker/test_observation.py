@@ -31,10 +31,11 @@ def record(
     )  # fmt: skip
 
 
-def observe(objective: str = "balanced_accuracy", *, is_dense: bool = False) -> Observation:
+def observe(objective: str = "balanced_accuracy", *, is_dense: bool = False, epochs: int = 2) -> Observation:
     return Observation(
-        title="a trial", classes=CLASSES, counts=[6, 2], seeds=[3, 4], objective=objective, is_dense=is_dense
-    )
+        title="a trial", classes=CLASSES, counts=[6, 2], seeds=[3, 4], objective=objective, is_dense=is_dense,
+        epochs=epochs, curve_points=3,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_the_trajectory_has_a_row_a_replicate_and_step(observation: Observation)
     observation.add(FIRST)
     observation.add(SECOND)
     files = observation.artifacts()
-    assert set(files) == {"classes.png", "trajectory.parquet"}
+    assert set(files) == {"classes.png", "epochs.parquet", "trajectory.parquet"}
     table = pd.read_parquet(io.BytesIO(files["trajectory.parquet"]))
     assert table.columns.tolist() == ["replicate", "seed", "epoch", "step", "importance/cat", "importance/in_out"]
     assert table.to_numpy().tolist() == [
@@ -137,4 +138,33 @@ def test_the_trajectory_has_a_row_a_replicate_and_step(observation: Observation)
 
 def test_a_loss_without_importance_leaves_no_trajectory(observation: Observation) -> None:
     observation.add([record(1, evaluation((3, 1), (1, 3))), record(1, evaluation((3, 1), (1, 3)))])
-    assert set(observation.artifacts()) == {"classes.png"}
+    assert set(observation.artifacts()) == {"classes.png", "epochs.parquet"}
+
+
+BY_CLASS = {"importance/cat", "importance/in_out", "val/recall/cat", "val/recall/in_out"}
+
+
+def test_curves_by_class_are_thinned_and_the_file_has_every_epoch() -> None:
+    observation = observe(epochs=7)
+    found = {}
+    for epoch in range(1, 7):
+        both = [record(epoch, evaluation((4, 0), (2, 2)), importance=[[1.0, epoch]]) for _ in range(2)]
+        found[epoch] = observation.add(both)
+    assert [epoch for epoch, metrics in found.items() if metrics.keys() & BY_CLASS] == [1, 4]
+    assert all("val/balanced_accuracy" in metrics for metrics in found.values())
+    epoch, left_out = observation.left_out
+    assert (epoch, left_out.keys(), left_out["importance/in_out"]) == (6, BY_CLASS, 6.0)
+    assert found[4].keys() >= BY_CLASS
+    table = pd.read_parquet(io.BytesIO(observation.artifacts()["epochs.parquet"]))
+    assert table["epoch"].tolist() == list(range(1, 7))
+    assert table["importance/in_out"].tolist() == list(range(1, 7))
+    assert set(table.columns) == {"epoch", *found[1]}
+    observation.add([record(7, evaluation((4, 0), (2, 2)), importance=[[1.0, 1.0]])] * 2)
+    assert observation.left_out == (7, {})
+
+
+def test_an_objective_of_one_class_is_a_point_of_every_epoch() -> None:
+    observation = observe("recall/in/out", epochs=9)
+    keys = [observation.add([record(epoch, evaluation((4, 0), (2, 2)))] * 2).keys() for epoch in (1, 2)]
+    assert ["val/recall/in_out" in metrics for metrics in keys] == [True, True]
+    assert ["val/recall/cat" in metrics for metrics in keys] == [True, False]

@@ -7,7 +7,7 @@ import pytest
 from .bench import metrics, params, tags
 from .conftest import Finished
 
-ADAPTIVE_FILES = {"classes.png", "trajectory.parquet"}
+ADAPTIVE_FILES = {"classes.png", "epochs.parquet", "trajectory.parquet"}
 PNG = b"\x89PNG\r\n\x1a\n"
 COUNTS = (105, 81, 62, 48, 37, 29, 22, 17, 13, 10)
 """Of digits at ratio 10: its rarest class has 131 samples to draw from, 26 of them validate, 105 are the head."""
@@ -79,7 +79,7 @@ def test_a_baselines_run_has_no_alpha_no_importance_and_no_trajectory(finished: 
     assert "alpha" not in params(run)
     assert params(run)["loss"] == "cross_entropy"
     assert not [key for key in metrics(run) if key.startswith("importance/")]
-    assert finished.runs.files(run) == {"classes.png"}
+    assert finished.runs.files(run) == {"classes.png", "epochs.parquet"}
 
 
 @pytest.mark.parametrize("number", range(4))
