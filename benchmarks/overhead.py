@@ -27,7 +27,7 @@ from sweep.samplers import at_once
 from sweep.settings import Settings
 from sweep.studies import Studies
 from sweep.tracking import Tracking
-from worker import batch
+from worker import attempt
 from worker.observation import Observation
 from worker.pace import Paces
 from worker.run import work as run_worker
@@ -61,7 +61,7 @@ PARTS: Sequence[tuple[object, str, str]] = (
     (Observation, "finish", "log"),
     (Tracking, "log", "log"),
     (Observation, "artifacts", "draw pictures"),
-    (batch, "pictures", "draw pictures"),
+    (attempt, "pictures", "draw pictures"),
     (Tracking, "add_artifacts", "send files"),
     (Tracking, "flush", "wait until metrics are safe"),
     (Studies, "complete", "finish"),

@@ -26,7 +26,7 @@ class Work:
     epochs: int
     trials: int
     """How many a side trains in one timing."""
-    model_params: dict[str, int] = field(default_factory=dict)
+    model_params: dict[str, float] = field(default_factory=dict)
 
 
 WORKS = {

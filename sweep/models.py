@@ -29,7 +29,10 @@ _ROWS = (
     Model("linear", "Softmax regression", ("vector", "image")),
     Model(
         "mlp", "Hidden layers with ReLU", ("vector", "image"),
-        (_whole("width", 128, 1, 4096, "units of a hidden layer"), _whole("depth", 1, 1, 8, "hidden layers")),
+        (
+            _whole("width", 128, 1, 4096, "units of a hidden layer"), _whole("depth", 1, 1, 8, "hidden layers"),
+            Parameter("dropout", 0.0, 0, 0.95, "share of a hidden layer's units that sit out each step"),
+        ),
     ),
     Model(
         "small_cnn", "Small convolutional network with batch normalisation", ("image",),

@@ -11,8 +11,11 @@ from sweep.studies import Claim
 from sweep.tracking import RUN_STATUSES, Tracking
 
 from .observation import Observation
+from .pictures import pictures
+from .room import Room
 from .run_record import run_name, run_params, run_tags
 from .training.data import DeviceData
+from .training.trainer import Training
 from .training.trial import Member
 
 _log = logging.getLogger(__name__)
@@ -32,9 +35,9 @@ class Attempt:
 
 def start_attempt(
     claim: Claim, members: Sequence[Member], *, sweep: Sweep, scenario: Scenario, data: DeviceData, content: str,
-    width: int, curve_points: int, tracking: Tracking, experiment_id: str, worker: str,
+    room: Room, curve_points: int, tracking: Tracking, experiment_id: str, worker: str,
 ) -> Attempt:  # fmt: skip
-    """Starts the run of a claim; `content` is the data set's mark, `width` that of the stacks.
+    """Starts the run of a claim; `content` is the data set's mark, `room` what the training has.
 
     Of its curves by class MLflow gets at most `curve_points` epochs.
     """
@@ -42,7 +45,7 @@ def start_attempt(
     run_id = tracking.start(
         experiment_id,
         name=name,
-        params=run_params(sweep, scenario, members, data, content=content, width=width),
+        params=run_params(sweep, scenario, members, data, content=content, room=room),
         tags=run_tags(sweep, claim, worker=worker),
     )
     observation = Observation(
@@ -56,6 +59,17 @@ def start_attempt(
         curve_points=curve_points,
     )
     return Attempt(claim=claim, members=members, observation=observation, run_id=run_id)
+
+
+def keep_files(
+    attempt: Attempt, shown: int, *, training: Training, data: DeviceData, sweep: Sweep, tracking: Tracking
+) -> None:
+    """Keeps what was seen of a trained attempt with its run, with pictures of what its replicate `shown` predicts."""
+    files = pictures(
+        training, attempt.positions[shown], member=attempt.members[shown], data=data,
+        title=attempt.observation.title, classes=sweep.dataset.classes,
+    )  # fmt: skip
+    tracking.add_artifacts(attempt.run_id, attempt.observation.artifacts() | files)
 
 
 def end_attempt(attempt: Attempt, outcome: Outcome, reason: str | None, *, tracking: Tracking) -> None:

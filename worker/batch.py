@@ -17,16 +17,14 @@ from sweep.slots import Outcome
 from sweep.store import Sweep
 from sweep.studies import Claim
 
-from .attempt import Attempt, end_attempt, start_attempt
+from .attempt import Attempt, end_attempt, keep_files, start_attempt
 from .members import replicates, trial_spec
 from .pace import Paces
-from .pictures import pictures
 from .room import Room
 from .shelf import Shelf
 from .training.data import DeviceData
 from .training.record import EpochRecord, Evaluation
 from .training.trainer import Training
-from .training.trial import Member
 from .wishes import Interrupted, Wishes
 
 _LOOK_EVERY_S = 1.0
@@ -89,20 +87,13 @@ class Batch:
         trial = trial_spec(sweep.spec, claim.plan, claim.params, device=data.device)
         members = replicates(trial, spec=sweep.spec, scenario=self._scenario, dataset=dataset)
         if self._room is None:
-            self._room = self._found_room(members, data)
+            self._room = Room.of(members, data, width=self._settings.width, paces=self._paces)
         attempt = self._attempts[claim.number] = start_attempt(
             claim, members, sweep=sweep, scenario=self._scenario, data=data, content=dataset.info.content,
-            width=self._room.width, curve_points=self._settings.curve_points, tracking=self._tracking,
+            room=self._room, curve_points=self._settings.curve_points, tracking=self._tracking,
             experiment_id=self._experiment_id, worker=self._worker,
         )  # fmt: skip
         self._studies.note_run(claim, attempt.run_id)
-
-    def _found_room(self, members: Sequence[Member], data: DeviceData) -> Room:
-        try:
-            return Room.of(members, data, width=self._settings.width, paces=self._paces)
-        except Exception:  # the trainer will say what is wrong with the trial, once it has a run to say it in
-            _log.warning("no width", exc_info=True, extra={"action": "no_width", "sweep": self._sweep.id})
-            return Room.for_one(len(members))
 
     def _each(self, claim: Claim, step: Callable[[], None]) -> None:
         """Does one step of one claim; what goes wrong with it ends this claim alone, unless it concerns them all."""
@@ -129,7 +120,7 @@ class Batch:
             before = dict(self._attempts)
             by_member = {record.member: record for record in training.run_epoch()}
             for attempt in list(self._attempts.values()):
-                records = [by_member[position] for position in attempt.positions]
+                records = [by_member[position] for position in attempt.positions if position in by_member]
                 self._each(attempt.claim, partial(self._take_in, attempt, records))
             self._finish_those_at_their_end(training, by_member, data=data)
             gone = before.keys() - self._attempts.keys()
@@ -151,9 +142,16 @@ class Batch:
             self._each(attempt.claim, partial(self._finish, attempt, training, found, data=data))
 
     def _seat(self, training: Training) -> None:
-        """Takes the attempts that are new into the training."""
+        """Takes the attempts that are new into the training; what goes wrong with that ends these alone."""
         new = [attempt for attempt in self._attempts.values() if not attempt.positions]
-        positions = iter(training.join([member for attempt in new for member in attempt.members]))
+        before = set(training.held)
+        try:
+            positions = iter(training.join([member for attempt in new for member in attempt.members]))
+        except Exception as error:
+            training.drop(set(training.held) - before)
+            for attempt in new:
+                self._end(attempt.claim, "failed", f"{type(error).__name__}: {error}")
+            return
         for attempt in new:
             seats = list(islice(positions, len(attempt.members)))
             self._attempts[attempt.claim.number] = replace(attempt, positions=seats)
@@ -185,6 +183,10 @@ class Batch:
 
     def _take_in(self, attempt: Attempt, records: Sequence[EpochRecord]) -> None:
         """Logs an epoch; where it was the attempt's last one before its time, that is told."""
+        if len(records) < len(attempt.positions):
+            raise MemoryError(
+                "not even a replicate by itself fits; choose a smaller model or batch, or another machine"
+            )
         spec, epoch = self._sweep.spec, records[0].epoch
         self._tracking.log(attempt.run_id, attempt.observation.add(records), step=epoch)
         failure = next((record.failure for record in records if record.failure), None)
@@ -196,7 +198,7 @@ class Batch:
                 self._end(attempt.claim, "pruned", f"Pruned after epoch {epoch}: {spec.objective} {value:.4f}.")
 
     def _finish(self, attempt: Attempt, training: Training, tests: Sequence[Evaluation], *, data: DeviceData) -> None:
-        spec, positions = self._sweep.spec, attempt.positions
+        spec = self._sweep.spec
         value = attempt.observation.value
         if not math.isfinite(value):
             self._end(attempt.claim, "failed", f"{spec.objective} is {value}: validation shows nothing to score it by.")
@@ -204,11 +206,7 @@ class Batch:
         found, metrics = attempt.observation.finish(tests)
         self._tracking.log(attempt.run_id, {**metrics, "value": value}, step=spec.training.epochs)
         median = sorted(range(len(found)), key=lambda at: found[at]["value"])[(len(found) - 1) // 2]
-        files = pictures(
-            training, positions[median], member=attempt.members[median], data=data,
-            title=attempt.observation.title, classes=self._sweep.dataset.classes,
-        )  # fmt: skip
-        self._tracking.add_artifacts(attempt.run_id, attempt.observation.artifacts() | files)
+        keep_files(attempt, median, training=training, data=data, sweep=self._sweep, tracking=self._tracking)
         self._tracking.flush(attempt.run_id)
         self._studies.complete(attempt.claim, value=value, replicates=found)
         del self._open[attempt.claim.number], self._attempts[attempt.claim.number]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from sweep.datasets import Dataset
+from sweep.models import MODELS
 from sweep.plan import Scenario, StudyPlan, fixed_params, replicate_seeds
 from sweep.space import TRAINING_PARAMETERS
 from sweep.spec import SweepSpec, Validation
@@ -18,12 +19,13 @@ def trial_spec(spec: SweepSpec, plan: StudyPlan, params: Mapping[str, float], *,
     training = spec.training
     assert training.batch_size and training.lr and training.weight_decay is not None, "the sweep is resolved"
     point = fixed_params(plan.loss, plan.space) | dict(params)
+    whole = {parameter.name for parameter in MODELS[spec.model.name].parameters if parameter.kind == "integer"}
     numbers = {name: float(point.pop(name)) for name in TRAINING_PARAMETERS if name in point}
     return TrialSpec(
         loss=plan.loss.name,
         loss_params=point,
         model=spec.model.name,
-        model_params={name: int(value) for name, value in spec.model.params.items()},
+        model_params={name: int(value) if name in whole else float(value) for name, value in spec.model.params.items()},
         epochs=training.epochs,
         batch_size=int(numbers.get("batch_size", training.batch_size)),
         optimizer=training.optimizer,

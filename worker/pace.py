@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .training.cohort import Cohort
 from .training.data import DeviceData
-from .training.trainer import is_out_of_memory, stacks
+from .training.trainer import can_stack, is_out_of_memory
 from .training.trial import Member
 
 MAX_WIDTH = 256
@@ -110,7 +110,7 @@ def measure(member: Member, data: DeviceData, *, clock: Callable[[], float] = ti
     short = replace(member, trial=endless, train_index=rows, validation_index=member.validation_index[:1])
     alone = Cohort([short], data)
     member_bytes = _bytes_of_member(alone)
-    widest = fitting(member_bytes, data.device) if stacks(member.trial, data) else 1
+    widest = fitting(member_bytes, data.device) if can_stack(member.trial, data) else 1
     began, width, seconds = clock(), 1, {1: _seconds(alone, clock=clock)}
     while 2 * width <= widest and clock() - began < _IN_ALL_S:
         width *= 2

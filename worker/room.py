@@ -1,13 +1,16 @@
 """How many trials a worker takes into one training: as asked, or as many as were measured to pay."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
 from .pace import Pace, Paces, fitting
 from .training.data import DeviceData
-from .training.trainer import stacks
+from .training.trainer import no_stack
 from .training.trial import Member
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,22 +23,30 @@ class Room:
     most: int
     """Members that may be in training, in one stack or several."""
     pace: Pace | None
+    stacked: str
+    """Whether the model has a stacked form: yes, or why not."""
 
     @classmethod
     def of(cls, members: Sequence[Member], data: DeviceData, *, width: int | Literal["auto"], paces: Paces) -> Self:
-        """`members` are one trial's, `width` counts trials. Raises what the trainer says of a trial that cannot be."""
-        one = len(members)
-        if width == "auto":
-            pace = paces.of(members[0], data)
-            fits = min(pace.width, fitting(pace.member_bytes, data.device))
-            return cls(replicates=one, width=fits, most=max(fits, one), pace=pace)
-        most = width * one
-        return cls(replicates=one, width=most if stacks(members[0].trial, data) else 1, most=most, pace=None)
+        """`members` are one trial's, `width` counts trials. A model without a stacked form is said, and trained alone.
 
-    @classmethod
-    def for_one(cls, replicates: int) -> Self:
-        """Room for a single trial, its replicates one by one."""
-        return cls(replicates=replicates, width=1, most=replicates, pace=None)
+        So is a trial that cannot be at all: the trainer will say what is wrong with it, once it has a run to say it in.
+        """
+        one, trial = len(members), members[0].trial
+        try:
+            reason = no_stack(trial, data)
+            stacked = f"no: {reason}" if reason else "yes"
+            if reason:
+                _log.info("one by one", extra={"action": "one_by_one", "model": trial.model, "reason": reason})
+            if width == "auto":
+                pace = paces.of(members[0], data)
+                fits = min(pace.width, fitting(pace.member_bytes, data.device))
+                return cls(replicates=one, width=fits, most=max(fits, one), pace=pace, stacked=stacked)
+            fits = 1 if reason else width * one
+            return cls(replicates=one, width=fits, most=width * one, pace=None, stacked=stacked)
+        except Exception as error:
+            _log.warning("no width", exc_info=True, extra={"action": "no_width", "model": trial.model})
+            return cls(replicates=one, width=1, most=one, pace=None, stacked=f"no: {error}")
 
     def trials(self, held: int, *, width: int) -> int:
         """How many more trials to take in beside `held` members; memory may have made stacks narrower, to `width`."""

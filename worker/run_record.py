@@ -13,6 +13,7 @@ from sweep.store import Sweep
 from sweep.studies import Claim
 from sweep.tracking import SWEEP_TAG, TRIAL_TAG
 
+from .room import Room
 from .training.data import DeviceData
 from .training.trial import Member, TrialSpec
 
@@ -28,11 +29,12 @@ def run_name(claim: Claim, scenario: Scenario, trial: TrialSpec) -> str:
 
 
 def run_params(
-    sweep: Sweep, scenario: Scenario, members: Sequence[Member], data: DeviceData, *, content: str, width: int
+    sweep: Sweep, scenario: Scenario, members: Sequence[Member], data: DeviceData, *, content: str, room: Room
 ) -> dict[str, object]:
     """Everything that made the numbers: enough to train the trial again without the service.
 
-    `width` is how many members may learn as one stack; 1 where the model cannot, or is not the quicker for it.
+    The room's `width` is how many members may learn as one stack: 1 where the model is not the quicker for it, or
+    cannot, of which `stacked` says why.
     """
     trial = asdict(members[0].trial)
     loss_params = trial.pop("loss_params")
@@ -59,7 +61,8 @@ def run_params(
         "objective": sweep.spec.objective,
         "device": data.device.type,
         "threads": torch.get_num_threads(),
-        "width": width,
+        "width": room.width,
+        "stacked": room.stacked,
         "torch": torch.__version__,
         "python": platform.python_version(),
     }

@@ -17,11 +17,12 @@ def build_model(work: Work, *, input_shape: tuple[int, ...]) -> nn.Module:
     raise ValueError(f"Expected mlp, small_cnn or unet as model, got {work.model!r}.")
 
 
-def mlp(features: int, classes: int, width: int = 128, depth: int = 1) -> nn.Sequential:
+def mlp(features: int, classes: int, width: int = 128, depth: int = 1, dropout: float = 0.0) -> nn.Sequential:
     """`depth` hidden layers."""
     layers: list[nn.Module] = []
     for level in range(depth):
         layers += [nn.Linear(width if level else features, width), nn.ReLU()]
+        layers += [nn.Dropout(dropout)] if dropout else []
     return nn.Sequential(*layers, nn.Linear(width, classes))
 
 

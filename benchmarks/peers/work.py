@@ -26,7 +26,7 @@ class Work:
 
     dataset: str
     model: str
-    model_params: dict[str, int]
+    model_params: dict[str, float]
     epochs: int
     batch_size: int
     optimizer: str

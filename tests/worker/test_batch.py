@@ -1,12 +1,13 @@
 """How attempts end that do not end well (failed, pruned, cancelled, stopped, taken back), and what each leaves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
 import numpy as np
 import optuna
 import pytest
+import torch
 from optuna.trial import TrialState
 from sqlalchemy import update
 
@@ -14,6 +15,9 @@ from sweep.database import engine_for
 from sweep.slots import Attempt
 from sweep.store import Sweep
 from sweep.tables import SWEEPS
+from worker.training.cohort import Cohort
+from worker.training.trainer import Training
+from worker.training.trial import Member
 
 from .bench import Bench, Runs, tags, wait_for
 
@@ -51,6 +55,40 @@ def test_a_trial_whose_loss_is_no_longer_finite_fails_alone_and_says_why(
     run = runs(sweep).one(0)
     assert (run["info"]["status"], tags(run)["evenhand.reason"]) == ("FAILED", failed.reason)
     assert runs(sweep).one(1)["info"]["status"] == "FINISHED"
+
+
+def test_a_trial_without_memory_fails_alone_and_says_what_to_do(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Cohort._step
+
+    def short(self: Cohort, *tensors: torch.Tensor) -> torch.Tensor:
+        if any(member.trial.lr == 0.02 for member in self.members):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return step(self, *tensors)
+
+    monkeypatch.setattr(Cohort, "_step", short)
+    sweep = bench.submit(alpha=0.1, search={"lr": [0.01, 0.02, 0.03]}, training={"epochs": 2})
+    bench.work_off(sweep, width=3)
+    one, failed, other = last_attempts(bench, sweep)
+    assert (one.outcome, failed.outcome, other.outcome) == ("complete", "failed", "complete")
+    assert failed.reason is not None
+    assert "choose a smaller model or batch" in failed.reason
+
+
+def test_trials_that_find_no_place_fail_and_those_in_training_go_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join = Training.join
+
+    def full(self: Training, members: Sequence[Member]) -> range:
+        if any(member.trial.lr == 0.02 for member in members):
+            join(self, members)
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return join(self, members)
+
+    monkeypatch.setattr(Training, "join", full)
+    sweep = bench.submit(alpha=0.1, search={"lr": [0.01, 0.02, 0.03]}, training={"epochs": 2})
+    bench.work_off(sweep, width=1)
+    assert [attempt.outcome for attempt in last_attempts(bench, sweep)] == ["complete", "failed", "complete"]
 
 
 def write_clouds(folder: Path, *, seed: int) -> None:

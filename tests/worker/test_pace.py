@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from worker import pace as pace_module
+from worker import room as room_module
 from worker.pace import Pace, Paces, fitting, measure
 from worker.room import Room
 from worker.training.cohort import Cohort
@@ -141,6 +142,16 @@ def test_a_pace_is_measured_once_and_kept_on_disk(
     first.write_text("half a fi")
     assert Paces(tmp_path / "paces").of(member("mlp"), data) == GROWS
     assert measured == ["mlp", "linear", "mlp"]
+
+
+def test_a_model_without_a_stacked_form_is_said(
+    data: DeviceData, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room_module, "no_stack", lambda trial, data: "it has frozen weights")
+    with caplog.at_level("INFO"):
+        room = Room.of([member("mlp")] * 2, data, width=3, paces=Paces(tmp_path))
+    assert (room.width, room.most) == (1, 6)
+    assert [(record.action, record.reason) for record in caplog.records] == [("one_by_one", "it has frozen weights")]  # type: ignore[attr-defined]
 
 
 def test_room_is_for_as_many_trials_as_asked_or_as_pay(data: DeviceData, tmp_path: Path) -> None:

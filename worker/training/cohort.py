@@ -16,7 +16,8 @@ from .graph import Graphed
 from .models import build_model
 from .optimization import OPTIMIZERS, Flat, schedule_factors
 from .precision import computing
-from .stacked import stack
+from .seeds import Stream, stream_seed
+from .stacked import drawing, stack
 from .trace import State, Trace, mean_weight, tally
 from .trial import Member
 
@@ -36,7 +37,7 @@ class Cohort:
             raise ValueError(
                 f"Expected an optimizer among {', '.join(OPTIMIZERS)}, got {spec.optimizer!r}. Name one of these."
             )
-        self._data, self._graphs = data, graphs and data.device.type == "cuda"
+        self._data = data
         self._test_index = torch.arange(len(data.test), device=data.device)
         self._dtype = torch.float64 if spec.precision == "float64" else torch.float32
         # Members of one seed begin alike, so that they pair.
@@ -53,6 +54,8 @@ class Cohort:
         }
         models = [built[member.seed, *member.trial.model_params.items()] for member in members]
         self.model = stack(models).to(data.device, self._dtype)
+        self._drawing = drawing(self.model)
+        self._graphs = graphs and data.device.type == "cuda" and not self._drawing
         self._flat = Flat(list(self.model.parameters()))
         values_KP = self._flat.values_KP
         tensors = {name: torch.zeros_like(values_KP) for name in OPTIMIZERS[spec.optimizer].vectors}
@@ -88,6 +91,12 @@ class Cohort:
         counted: list[Tensor] = []
         done_K = torch.tensor([(epoch - 1) * len(batches) for epoch in self.epochs])
         self.model.train()
+        for layer, module in enumerate(self._drawing):
+            parts = [
+                (member.seed, Stream.DROPOUT, epoch, layer)
+                for member, epoch in zip(self._members, self.epochs, strict=True)
+            ]
+            module.reseed([stream_seed(*part) for part in parts], self._data.device)
         step = self._recorded or self._step
         rates = self._optimizer.rates(factors_SK, done_K=done_K, like=self._flat.values_KP)
         for index_RB, rates_of_step in zip(batches, rates, strict=True):

@@ -19,7 +19,7 @@ def build_model(
     *,
     input_shape: tuple[int, ...],
     classes: int,
-    params: Mapping[str, int],
+    params: Mapping[str, float],
     seed: int,
 ) -> nn.Module:
     """The model called `name`, from inputs (B, *input_shape) to logits (B, classes) or (B, classes, H, W), on the CPU.
@@ -49,11 +49,13 @@ def _linear(input_shape: tuple[int, ...], classes: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(prod(input_shape), classes))
 
 
-def _mlp(input_shape: tuple[int, ...], classes: int, *, width: int = 128, depth: int = 1) -> nn.Module:
+def _mlp(
+    input_shape: tuple[int, ...], classes: int, *, width: int = 128, depth: int = 1, dropout: float = 0.0
+) -> nn.Module:
     layers: list[nn.Module] = [nn.Flatten()]
     features = prod(input_shape)
     for _ in range(depth):
-        layers += [nn.Linear(features, width), nn.ReLU(inplace=True)]
+        layers += [nn.Linear(features, width), nn.ReLU(inplace=True), *([nn.Dropout(dropout)] if dropout else [])]
         features = width
     return nn.Sequential(*layers, nn.Linear(features, classes))
 

@@ -36,7 +36,7 @@ class Flat:
 
     def gradient(self, loss: Tensor) -> Tensor:
         """The gradient (K, P) of a 0-d loss."""
-        gradients = torch.autograd.grad(loss, self._parameters)
+        gradients = torch.autograd.grad(loss, self._parameters, materialize_grads=True)
         return torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)
 
 

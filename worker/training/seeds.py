@@ -12,11 +12,12 @@ class Stream(IntEnum):
     INITIALISATION = 0
     ORDER = 1
     AUGMENTATION = 2
+    DROPOUT = 3
 
 
-def stream_seed(seed: int, stream: Stream) -> int:
-    """The 64-bit seed of one stream of a member's `seed`; its streams are independent of each other."""
-    return int(np.random.SeedSequence(seed, spawn_key=(stream,)).generate_state(1, np.uint64)[0])
+def stream_seed(seed: int, stream: Stream, *part: int) -> int:
+    """The 64-bit seed of one stream, or part of one, of a member's `seed`; all of these are independent."""
+    return int(np.random.SeedSequence(seed, spawn_key=(stream, *part)).generate_state(1, np.uint64)[0])
 
 
 def stream_generator(seed: int, stream: Stream) -> torch.Generator:

@@ -2,16 +2,15 @@
 
 Data are on the device before the first step, and what was seen comes back in one transfer an epoch. On a CPU
 a member's numbers depend on its trial and seed and on torch's thread count; not on what its neighbours learn nor on
-what ran before, nor, in models that do not convolve, on whether it has any (grouped convolutions sum in another order).
-Torch's global generators and thread count are
-left as they are.
+what ran before. How many they are may change the order of its sums, and so the last bits of a float32: not at all for
+mlps of usual sizes, always where models convolve. Torch's global generators and thread count are left as they are.
 """
 
 import logging
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 
 import numpy as np
@@ -22,11 +21,19 @@ from .cohort import Cohort
 from .data import DeviceData
 from .models import build_model
 from .record import EpochRecord, Evaluation, Seen, epoch_records, evaluation_of, to_host
-from .stacked import can_stack
+from .stacked import obstacle
 from .trace import State
 from .trial import Member, TrialSpec
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """A cohort, and where its members are in the training."""
+
+    positions: list[int]
+    cohort: Cohort
 
 
 class Training:
@@ -42,9 +49,11 @@ class Training:
         self, members: Sequence[Member], data: DeviceData, *, width: int = sys.maxsize, graphs: bool = False
     ) -> None:
         """Builds every member's model, optimizer and loss on the data's device; `graphs` as in `Cohort`."""
+        if width < 1:
+            raise ValueError(f"Expected a width of at least 1, got {width}. Give how many members may learn as one.")
         self._data, self._width, self._graphs = data, width, graphs
         self._members: list[Member] = []
-        self._cohorts: list[tuple[list[int], Cohort]] = []
+        self._groups: list[_Group] = []
         self.join(members)
 
     def join(self, members: Sequence[Member]) -> range:
@@ -55,12 +64,16 @@ class Training:
         for position in positions:
             waiting.setdefault(_shape(self._members[position]), []).append(position)
         for shape, alike in waiting.items():
-            for held, cohort in self._cohorts:
-                if _shape(cohort.members[0]) == shape and (taken := self._first(alike, len(held))):
-                    cohort.join(self._fresh(taken))
-                    held += taken
-            while taken := self._first(alike, 0):
-                self._cohorts.append((taken, self._fresh(taken)))
+            width = self._width if can_stack(self._members[alike[0]].trial, self._data) else 1
+            for group in self._groups:
+                free = max(width - len(group.positions), 0)
+                if _shape(group.cohort.members[0]) == shape and alike[:free]:
+                    group.cohort.join(self._fresh(alike[:free]))
+                    group.positions += alike[:free]
+                    alike = alike[free:]
+            for start in range(0, len(alike), width):
+                part = alike[start : start + width]
+                self._groups.append(_Group(part, self._fresh(part)))
         return positions
 
     @property
@@ -71,33 +84,34 @@ class Training:
     @property
     def held(self) -> tuple[int, ...]:
         """Positions of the members that are not dropped."""
-        return tuple(sorted(position for positions, _ in self._cohorts for position in positions))
+        return tuple(sorted(position for group in self._groups for position in group.positions))
 
     @property
     def live(self) -> tuple[int, ...]:
         """Positions of the members that are held and have epochs left to train."""
         return tuple(sorted(
             position
-            for positions, cohort in self._cohorts
-            for position, epochs in zip(positions, cohort.epochs, strict=True)
-            if epochs < cohort.spec.epochs
+            for group in self._groups
+            for position, epochs in zip(group.positions, group.cohort.epochs, strict=True)
+            if epochs < group.cohort.spec.epochs
         ))  # fmt: skip
 
     def run_epoch(self) -> list[EpochRecord]:
         """One more epoch of every live member, and a record of each, in the order of their positions.
 
         A member whose loss is no longer finite costs the others nothing: its record says why in `failure`, and it is
-        dropped. Where memory runs out a cohort goes on as two halves. Where no member is live, nothing happens and
-        nothing is returned.
+        dropped. Where memory runs out a cohort goes on as two halves; a member that has too little even alone is
+        dropped, and has no record. Where no member is live, nothing happens and nothing is returned.
         """
         began = time.perf_counter()
         self._rest()
         live = set(self.live)
-        learning = [held for held, _ in self._cohorts if live.issuperset(held)]
-        if not learning:
+        seen = [
+            found for group in list(self._groups) if live.issuperset(group.positions) for found in self._advance(group)
+        ]
+        if not seen:
             return []
-        seen = [found for held in learning for found in self._advance(held)]
-        seconds = (time.perf_counter() - began) / sum(map(len, learning))
+        seconds = (time.perf_counter() - began) / sum(len(positions) for positions, *_ in seen)
         records = epoch_records(seen, seconds=seconds)
         self.drop(record.member for record in records if record.failure is not None)
         return sorted(records, key=lambda record: record.member)
@@ -106,19 +120,20 @@ class Training:
         """Lets go of members (pruned, cancelled or done with) and of the memory that they took."""
         going = set(positions)
         for position in going:
-            self._held(position)
+            self._place(position)
         left = []
-        for held, cohort in self._cohorts:
-            staying = [k for k, position in enumerate(held) if position not in going]
-            if staying and len(staying) < len(held):
-                cohort.keep(staying)
+        for group in self._groups:
+            staying = [k for k, position in enumerate(group.positions) if position not in going]
+            if staying and len(staying) < len(group.positions):
+                group.cohort.keep(staying)
+                group.positions = [group.positions[k] for k in staying]
             if staying:
-                left.append(([held[k] for k in staying], cohort))
-        self._cohorts = left
+                left.append(group)
+        self._groups = left
 
     def test(self, positions: Iterable[int]) -> list[Evaluation]:
         """How each of these members does on the test set as it stands now."""
-        asked = [self._held(position) for position in positions]
+        asked = [self._place(position) for position in positions]
         counts = {id(cohort): cohort.test() for cohort, _ in asked}
         tensors = [
             tensor
@@ -130,18 +145,9 @@ class Training:
 
     def predict(self, position: int, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.int64]:
         """The class that a member gives to each input of the data set's kind: (N,) or (N, H, W)."""
-        cohort, k = self._held(position)
+        cohort, k = self._place(position)
         labels: NDArray[np.int64] = cohort.predict(k, torch.tensor(inputs)).cpu().numpy()
         return labels
-
-    def _first(self, waiting: list[int], held: int) -> list[int]:
-        """Takes from those who wait as many as may stand beside `held` others."""
-        width = 1
-        if waiting and stacks(self._members[waiting[0]].trial, self._data):
-            width = self._width
-        taken = waiting[: max(width - held, 0)]
-        del waiting[: len(taken)]
-        return taken
 
     def _fresh(self, positions: Sequence[int]) -> Cohort:
         return Cohort([self._members[position] for position in positions], self._data, graphs=self._graphs)
@@ -149,49 +155,49 @@ class Training:
     def _rest(self) -> None:
         """Sets members that have had all their epochs apart from those that go on."""
         live = set(self.live)
-        for held, cohort in list(self._cohorts):
-            going, resting = ([p for p in held if (p in live) is goes] for goes in (True, False))
+        for group in list(self._groups):
+            going, resting = ([p for p in group.positions if (p in live) is goes] for goes in (True, False))
             if going and resting:
-                self._part(held, cohort.state(), [going, resting])
+                self._part(group, group.cohort.state(), [going, resting])
 
-    def _part(self, held: list[int], state: State, parts: Sequence[list[int]]) -> None:
-        """Puts several cohorts, at `state`, in the place of one."""
-        at = self._place(held)
-        del self._cohorts[at]  # its memory is needed for the new ones
-        for part in reversed(parts):
+    def _part(self, group: _Group, state: State, parts: Sequence[list[int]]) -> list[_Group]:
+        """Puts several cohorts, at `state`, in the place of a group's one."""
+        at = self._groups.index(group)
+        del self._groups[at], group.cohort  # its memory is needed for the new ones
+        parted = []
+        for part in parts:
             cohort = self._fresh(part)
-            cohort.restore(state, [held.index(position) for position in part])
-            self._cohorts.insert(at, (part, cohort))
+            cohort.restore(state, [group.positions.index(position) for position in part])
+            parted.append(_Group(part, cohort))
+        self._groups[at:at] = parted
+        return parted
 
-    def _advance(self, held: list[int]) -> list[Seen]:
-        """One epoch of a cohort, in halves where there is not memory enough for the whole."""
-        _, cohort = self._cohorts[self._place(held)]
-        if len(held) == 1:
-            return [(held, cohort, cohort.train_epoch(), cohort.validate())]
-        state = cohort.state()
+    def _advance(self, group: _Group) -> list[Seen]:
+        """One epoch of a group, in halves where there is not memory enough for the whole."""
+        positions = group.positions
+        state = group.cohort.state() if len(positions) > 1 else None
         try:
-            return [(held, cohort, cohort.train_epoch(), cohort.validate())]
+            return [(positions, group.cohort, group.cohort.train_epoch(), group.cohort.validate())]
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        half = len(held) // 2
-        self._width = min(self._width, len(held) - half)
-        _log.warning("out of memory", extra={"action": "width_halved", "members": len(held), "width": self._width})
-        halves = [held[:half], held[half:]]
-        del cohort  # nothing else holds it once it has left its place
-        self._part(held, state, halves)
+        if state is None:
+            _log.warning("out of memory", extra={"action": "member_dropped", "member": positions[0]})
+            self.drop(positions)
+            return []
+        half = len(positions) // 2
+        self._width = min(self._width, len(positions) - half)
+        _log.warning("out of memory", extra={"action": "width_halved", "members": len(positions), "width": self._width})
+        halves = self._part(group, state, [positions[:half], positions[half:]])
         del state
-        return [found for half in halves for found in self._advance(half)]
+        return [found for part in halves for found in self._advance(part)]
 
-    def _held(self, position: int) -> tuple[Cohort, int]:
-        for positions, cohort in self._cohorts:
-            if position in positions:
-                return cohort, positions.index(position)
+    def _place(self, position: int) -> tuple[Cohort, int]:
+        for group in self._groups:
+            if position in group.positions:
+                return group.cohort, group.positions.index(position)
         held = ", ".join(map(str, self.held)) or "none"
         raise ValueError(f"Expected a member still held ({held}), got {position}. Ask before dropping it.")
-
-    def _place(self, held: list[int]) -> int:
-        return next(at for at, (positions, _) in enumerate(self._cohorts) if positions is held)
 
 
 def _shape(member: Member) -> tuple[object, ...]:
@@ -202,15 +208,22 @@ def _shape(member: Member) -> tuple[object, ...]:
     return (*(getattr(shared, field.name) for field in fields(shared) if "params" not in field.name), *sizes)
 
 
-def stacks(trial: TrialSpec, data: DeviceData) -> bool:
-    """Whether the trial's model has a stacked form."""
+def can_stack(trial: TrialSpec, data: DeviceData) -> bool:
+    """Whether members of the trial's model can learn as one."""
+    return no_stack(trial, data) is None
+
+
+def no_stack(trial: TrialSpec, data: DeviceData) -> str | None:
+    """Why members of the trial's model learn one by one; None where they can learn as one."""
     params = tuple(sorted(trial.model_params.items()))
-    return _stacks(trial.model, params, data.input_shape, data.classes)
+    return _no_stack(trial.model, params, data.input_shape, data.classes)
 
 
 @cache
-def _stacks(name: str, params: tuple[tuple[str, int], ...], input_shape: tuple[int, ...], classes: int) -> bool:
-    return can_stack(build_model(name, input_shape=input_shape, classes=classes, params=dict(params), seed=0))
+def _no_stack(
+    name: str, params: tuple[tuple[str, float], ...], input_shape: tuple[int, ...], classes: int
+) -> str | None:
+    return obstacle(build_model(name, input_shape=input_shape, classes=classes, params=dict(params), seed=0))
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -27,7 +27,7 @@ class TrialSpec:
     loss: str
     loss_params: Mapping[str, float | str]
     model: str
-    model_params: Mapping[str, int]
+    model_params: Mapping[str, float]
     epochs: int
     batch_size: int
     optimizer: Optimizer

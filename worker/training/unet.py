@@ -8,7 +8,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .stacked import Stackable, beside
+from .layers import beside
+from .stacked import Stackable
 
 
 class UNet(Stackable):

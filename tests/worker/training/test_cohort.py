@@ -1,6 +1,5 @@
 """Members that learn as one equal the same members alone, to what rounding in float64 leaves."""
 
-import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -8,10 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from worker.training.cohort import Cohort
 from worker.training.data import DeviceData
 from worker.training.record import EpochRecord
-from worker.training.trace import State
 from worker.training.trainer import Training
 from worker.training.trial import Member, TrialSpec
 
@@ -79,14 +76,15 @@ def assert_equal(one: EpochRecord, other: EpochRecord, *, within: float) -> None
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-@pytest.mark.parametrize("model", ["linear", "mlp", "small_cnn", "resnet32", "unet"])
+@pytest.mark.parametrize("model", ["linear", "mlp", "dropout", "small_cnn", "resnet32", "unet"])
 def test_a_member_among_others_equals_the_same_alone(
     model: str, optimizer: str, plain: TrialSpec, images: DeviceData, masks: DeviceData
 ) -> None:
     data, pool = (masks, 24) if model == "unet" else (images, 40)
+    params = {"unet": {"width": 4, "depth": 2}, "dropout": {"dropout": 0.4}}.get(model, {})
     spec = replace(
-        plain, model=model, optimizer=optimizer, nesterov=optimizer == "sgd", epochs=2, batch_size=16, augment=True,
-        schedule="cosine", precision="float64", model_params={"width": 4, "depth": 2} if model == "unet" else {},
+        plain, model=model.replace("dropout", "mlp"), optimizer=optimizer, nesterov=optimizer == "sgd", epochs=2,
+        batch_size=16, augment=True, schedule="cosine", precision="float64", model_params=params,
     )  # fmt: skip
     many = members(spec, pool=pool)
     epochs, tests = course(many, data)
@@ -165,7 +163,7 @@ def test_those_that_join_learn_as_if_they_had_begun_alone(optimizer: str, plain:
     training.run_epoch()
     training.drop([1])
     assert list(training.join(many[5:8])) == [5, 6, 7]
-    assert sorted(len(held) for held, _ in training._cohorts) == [1, 6]
+    assert sorted(len(group.positions) for group in training._groups) == [1, 6]
     found: dict[int, list[EpochRecord]] = {position: [] for position in range(8)}
     while training.live:
         for record in training.run_epoch():
@@ -180,55 +178,10 @@ def test_those_that_join_learn_as_if_they_had_begun_alone(optimizer: str, plain:
         np.testing.assert_array_equal(test.confusion_CC, lone)
 
 
-def test_a_cohort_without_memory_goes_on_in_halves_and_loses_nothing(
-    plain: TrialSpec, images: DeviceData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec = replace(
-        plain, model="small_cnn", optimizer="adamw", epochs=3, batch_size=8, augment=True, precision="float64"
-    )
-    many = members(spec, pool=40)[:7]
-    expected, tests = course(many, images)
-    step, calls = Cohort._step, 0
-    failed: list[weakref.ref[Cohort]] = []
-    restore = Cohort.restore
-
-    def restored(self: Cohort, state: State, rows: Sequence[int]) -> None:
-        assert failed[-1]() is None  # its memory is free before the halves take theirs
-        restore(self, state, rows)
-
-    monkeypatch.setattr(Cohort, "restore", restored)
-
-    def out_of_memory(self: Cohort, inputs_RB: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
-        nonlocal calls
-        calls += 1
-        if calls > 6 and len(self.members) > 2:  # in the midst of the second epoch
-            failed.append(weakref.ref(self))
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return step(self, inputs_RB, *rest)
-
-    monkeypatch.setattr(Cohort, "_step", out_of_memory)
-    training = Training(many, images)
-    found = [training.run_epoch() for _ in range(3)]
-    assert sorted(len(held) for held, _ in training._cohorts) == [1, 2, 2, 2]
-    assert training.width == 2
-    for one, other in zip(found, expected, strict=True):
-        for ours, theirs in zip(one, other, strict=True):
-            assert (ours.member, ours.epoch) == (theirs.member, theirs.epoch)
-            assert_equal(ours, theirs, within=1e-9)
-    for ours, theirs in zip(training.test(range(7)), tests, strict=True):
-        np.testing.assert_array_equal(ours.confusion_CC, theirs)
-
-
-def test_one_member_for_whom_there_is_no_memory_says_so(
-    plain: TrialSpec, images: DeviceData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def out_of_memory(self: Cohort, *rest: object) -> torch.Tensor:
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
-
-    monkeypatch.setattr(Cohort, "_step", out_of_memory)
-    training = Training(members(replace(plain, batch_size=8), pool=40)[:2], images)
-    with pytest.raises(RuntimeError, match="can't allocate memory"):
-        training.run_epoch()
+@pytest.mark.parametrize("width", [0, -1])
+def test_a_width_of_nobody_is_refused(width: int, plain: TrialSpec, images: DeviceData) -> None:
+    with pytest.raises(ValueError, match=f"Expected a width of at least 1, got {width}"):
+        Training(members(plain, pool=40), images, width=width)
 
 
 def test_members_are_stacked_by_what_they_share_and_up_to_the_width(plain: TrialSpec, images: DeviceData) -> None:
@@ -236,7 +189,7 @@ def test_members_are_stacked_by_what_they_share_and_up_to_the_width(plain: Trial
     specs = [replace(plain, model=model) for model in ("mlp", "small_cnn", "mlp", "resnet18", "mlp", "resnet18")]
     specs.append(replace(plain, model="mlp", batch_size=8))
     training = Training([Member(spec, at, *index) for at, spec in enumerate(specs)], images, width=2)
-    assert [held for held, _ in training._cohorts] == [[0, 2], [4], [1], [3], [5], [6]]
+    assert [group.positions for group in training._groups] == [[0, 2], [4], [1], [3], [5], [6]]
 
 
 def test_members_that_cannot_be_stacked_learn_side_by_side(plain: TrialSpec, images: DeviceData) -> None:

@@ -123,8 +123,11 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GP
 @pytest.mark.gpu
 @needs_gpu
 def test_an_epoch_never_waits_for_the_gpu(plain: TrialSpec, images: DeviceData) -> None:
-    spec = replace(plain, model="small_cnn", augment=True, loss="adaptive", precision="bfloat16")
-    cohort = Cohort([Member(spec, 1, np.arange(30), np.arange(30, 40))], on_gpu(images))
+    spec = replace(
+        plain, model="small_cnn", augment=True, loss="adaptive", loss_params={"alpha": 0.1}, precision="bfloat16"
+    )
+    many = [Member(replace(spec, lr=0.01 * at), at % 2, np.arange(30), np.arange(30, 40)) for at in (1, 2, 3)]
+    cohort = Cohort(many, on_gpu(images))
     cohort.train_epoch()
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -67,7 +67,7 @@ def test_building_leaves_the_global_generator_alone() -> None:
 def test_unknown_models_and_parameters_are_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"among linear, mlp, .* got 'transformer'"):
         build("transformer", (2,))
-    with pytest.raises(ValueError, match=r"of mlp among width, depth, got heads"):
+    with pytest.raises(ValueError, match=r"of mlp among width, depth, dropout, got heads"):
         build("mlp", (2,), heads=4)
     with pytest.raises(ValueError, match=r"of linear among none, got width"):
         build("linear", (2,), width=4)
