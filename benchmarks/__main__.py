@@ -44,7 +44,11 @@ def command(name: str, *, data_dir: Path, quick: bool) -> list[str]:
 def joined(results: Path) -> str:
     """All tables in one text, in the order of the benchmarks."""
     found = [path for name in JOINED for path in sorted(results.glob(f"{name}*.md")) if _is_of(path, name)]
-    lines = ["# Results", "", "Written by `make bench` (`python -m benchmarks`); each table says where and when."]
+    lines = [
+        "# Results",
+        "",
+        "Written by `make bench`, and by `python -m benchmarks.profile`; each table says where and when.",
+    ]
     return "\n".join([*lines, *(f"\n{path.read_text().strip()}" for path in found)]) + "\n"
 
 

@@ -118,26 +118,30 @@ def demo(
 @app.command()
 def worker(
     width: Annotated[
-        str | None, typer.Option(help="Trials to train at once: a number, or auto (as many as measured quickest).")
+        str | None, typer.Option(help="Trials to train at once: a number, or auto (measured). Default: EVENHAND_WIDTH.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of each process.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each. Default: EVENHAND_THREADS.")] = None,
     processes: Annotated[
         str, typer.Option(help="Worker processes on this machine: a number, or auto (measured once; one a GPU).")
     ] = "1",
 ) -> None:
     """Runs a worker on the settings of the environment, until SIGTERM or Ctrl-C.
 
-    Stacks are trained many trials at once where that was measured to pay; what cannot be stacked, and on most CPUs
-    what convolves, is trained one by one.
+    Many trials are trained at once where that was measured to pay; what cannot be stacked is trained one by one.
     """
-    given = {"EVENHAND_WIDTH": width, "EVENHAND_THREADS": str(threads) if threads else None}
-    os.environ.update({name: value for name, value in given.items() if value is not None})
+    _check_numbers({"--width": width or "auto", "--processes": processes})
+    given = {"EVENHAND_WIDTH": width or "", "EVENHAND_THREADS": str(threads or "")}
+    os.environ.update({name: value for name, value in given.items() if value})
     settings = Settings()  # what is wrong with them is said here in a line
     if processes == "1":
         os.execv(sys.executable, [sys.executable, "-m", "worker"])  # signals reach the worker itself
-    if processes != "auto" and not (processes.isdecimal() and int(processes)):
-        raise typer.BadParameter(f"Expected a number above 0, or auto, got {processes!r}.", param_hint="--processes")
     run_workers(settings.data_dir.resolve(), None if processes == "auto" else int(processes), say=_say_line(_err))
+
+
+def _check_numbers(given: dict[str, str]) -> None:
+    for option, text in given.items():
+        if text != "auto" and not (text.isdecimal() and int(text)):
+            raise typer.BadParameter(f"Expected a number above 0, or auto, got {text!r}.", param_hint=option)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """What is observed, in MLflow: an experiment a sweep, a flat run an attempt. The only module that imports mlflow."""
 
 import io
+import logging
 import tempfile
 import threading
 import time
@@ -12,7 +13,14 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from tenacity import Retrying, retry_if_exception, sleep_using_event, stop_when_event_set, wait_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_exponential,
+)
 
 from .errors import NotFound, Unavailable
 from .metric_writer import MetricWriter, Point
@@ -43,6 +51,7 @@ _PASSING = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMI
 """MLflow's error codes of a server that is away or busy, as opposed to a request that it will never take."""
 
 _T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 
 
 class Tracking:
@@ -56,7 +65,7 @@ class Tracking:
 
     def __init__(self, uri: str, *, stop: threading.Event) -> None:
         """Connects with the first call."""
-        self._client = MlflowClient(tracking_uri=uri)
+        self._uri, self._client = uri, MlflowClient(tracking_uri=uri)
         self._stop = stop
         self._writer = MetricWriter(self._send)
 
@@ -144,12 +153,19 @@ class Tracking:
         metrics = [Metric(point.key, point.value, point.timestamp_ms, point.step) for point in points]
         self._insist(lambda: self._client.log_batch(run_id, metrics=metrics))
 
+    def _say(self, retrying: RetryCallState) -> None:
+        """Once an outage: that MLflow does not answer, and where."""
+        if retrying.attempt_number == 1:
+            reason = str(retrying.outcome.exception()) if retrying.outcome else ""
+            _log.warning("mlflow away", extra={"action": "mlflow_away", "url": self._uri, "reason": reason})
+
     def _insist(self, call: Callable[[], _T]) -> _T:
         retrying = Retrying(
             retry=retry_if_exception(_is_passing),
             stop=stop_when_event_set(self._stop),
             wait=wait_exponential(multiplier=0.5, max=10),
             sleep=sleep_using_event(self._stop),
+            before_sleep=self._say,
             reraise=True,
         )
         try:

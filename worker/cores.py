@@ -49,14 +49,14 @@ def best_layout(folder: Path) -> Layout:
     """The layout under which models get through the most steps a second, as measured before or now."""
     if torch.cuda.is_available():
         return Layout(processes=torch.cuda.device_count(), threads=1)
-    path, machine = folder / "cores.json", f"{processor()}, torch {torch.__version__}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    path, machine = folder / "cores.json", f"{cores} cores of {processor()}, torch {torch.__version__}"
     try:
         kept = json.loads(path.read_text())
         if kept["machine"] == machine:
             return Layout(**kept["best"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not measured, or not by this version
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     rates = [(layout, _rates(layout)) for layout in layouts(cores, memory=psutil.virtual_memory().available)]
     first = rates[0][1]
     # The geometric mean of what each kind of work gains over the first layout: no kind counts for more.

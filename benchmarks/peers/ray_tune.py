@@ -6,13 +6,18 @@ Ray starts the processes when a sweep begins. As imports are timed nowhere, the 
 line to the last one's last.
 """
 
+import sys
 import tempfile
 import time
 
-import ray
 import torch
-from ray import tune
-from ray.tune.search.optuna import OptunaSearch
+
+try:
+    import ray
+    from ray import tune
+    from ray.tune.search.optuna import OptunaSearch
+except ImportError:
+    ray = None
 
 from .command import peer_parser, write
 from .practice import Result, train
@@ -33,6 +38,8 @@ def main() -> None:
     arguments = peer_parser(__doc__)
     arguments.add_argument("--jobs", type=int, default=2, help="processes that train, each its own trial")
     args = arguments.parse_args()
+    if ray is None:
+        sys.exit("Ray is not installed: pip install --require-hashes -r benchmarks/requirements.txt")
     work, data = read(args.folder)
     distribution = tune.loguniform if work.alpha.log else tune.uniform
     ray.init(num_cpus=args.jobs, include_dashboard=False, log_to_driver=False)

@@ -162,3 +162,12 @@ def test_every_command_says_what_it_does_in_a_sentence(command: str) -> None:
     assert sentence[0].isupper()
     assert sentence in own.stdout
     assert "Exit codes: 0 well, 1 failed, 2 bad usage." in overview.stdout
+
+
+@pytest.mark.parametrize("option", ["--width", "--processes"])
+@pytest.mark.parametrize("value", ["0", "-1", "many"])
+def test_a_worker_refuses_a_number_that_is_none_and_names_the_option(option: str, value: str) -> None:
+    done = evenhand("worker", option, value, url="http://127.0.0.1:1")
+    assert done.returncode == 2
+    assert option in done.stderr
+    assert f"got '{value}'" in " ".join(done.stderr.replace("│", " ").split())

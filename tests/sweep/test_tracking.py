@@ -147,7 +147,7 @@ def test_an_mlflow_that_is_away_is_called_unavailable(
         call(impatient(gate.url), sweep)
 
 
-def test_patience_ends_when_the_worker_is_to_leave(gate: Gate) -> None:
+def test_patience_ends_when_the_worker_is_to_leave(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
     stop = threading.Event()
     caught: list[BaseException] = []
 
@@ -161,6 +161,7 @@ def test_patience_ends_when_the_worker_is_to_leave(gate: Gate) -> None:
     thread.start()
     thread.join(1.5)
     assert thread.is_alive()
+    assert [record.url for record in caplog.records if record.message == "mlflow away"] == [gate.url]  # type: ignore[attr-defined]
     stop.set()
     thread.join(30)
     assert len(caught) == 1

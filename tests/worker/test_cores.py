@@ -42,6 +42,8 @@ def test_the_quickest_layout_is_measured_once_and_kept(tmp_path: Path, monkeypat
         (tmp_path / "cores.json").write_text(spoiled)
         best_layout(tmp_path)
     assert asked == [4, 2, 1] * 4
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: range(2), raising=False)  # it was given fewer
+    assert best_layout(tmp_path).processes <= 2
 
 
 def test_with_gpus_there_is_a_worker_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,8 @@ from .trial import TrialSpec
 
 ADAPTIVE = "adaptive"
 _ADAPTIVE_PARAMS = ("alpha", "label_smoothing")
+_OURS = ("logits", "target", "class_counts", "ignore_index", "class_dim")
+"""What a loss is given by the trainer, and not by a trial."""
 
 
 class Criterion:
@@ -87,10 +89,11 @@ def check_loss(name: str, params: Mapping[str, float | str]) -> None:
     """Raises ValueError where there is no such loss, or it takes no such parameter."""
     if name not in (known_losses := loss_names()):
         raise ValueError(f"Expected a loss among {', '.join(known_losses)}, got {name!r}. Name one of these.")
-    known = _ADAPTIVE_PARAMS if name == ADAPTIVE else tuple(inspect.signature(getattr(baselines, name)).parameters)
+    taken = _ADAPTIVE_PARAMS if name == ADAPTIVE else tuple(inspect.signature(getattr(baselines, name)).parameters)
+    known = [parameter for parameter in taken if parameter not in _OURS]
     if unknown := set(params) - set(known):
         raise ValueError(
-            f"Expected parameters of {name} among {', '.join(known)}, got {', '.join(sorted(unknown))}."
+            f"Expected parameters of {name} among {', '.join(known) or 'none'}, got {', '.join(sorted(unknown))}."
             " Remove them or name another loss."
         )
 

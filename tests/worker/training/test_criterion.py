@@ -71,5 +71,8 @@ def test_unknown_losses_and_parameters_are_refused_with_the_known_ones() -> None
         check_loss("hinge", {})
     with pytest.raises(ValueError, match=r"of adaptive among .*alpha.* got gamma"):
         check_loss("adaptive", {"gamma": 2.0})
+    for name in ("logits", "target", "class_counts", "class_dim", "ignore_index"):
+        with pytest.raises(ValueError, match=rf"of weighted among reduction, got {name}"):
+            check_loss("weighted", {name: 1.0})
     with pytest.raises(ValueError, match=r"of cross_entropy among .*label_smoothing.* got alpha"):
         check_loss("cross_entropy", {"alpha": 0.1})
