@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from sweep.logs import configure_logs
@@ -16,6 +16,7 @@ from sweep.parts import Parts
 from sweep.settings import Settings
 
 from . import catalogue, health, pictures, problem, sweeps, trials
+from .keys import require_key
 
 _RECONCILE_EVERY_S = 5.0
 _log = logging.getLogger(__name__)
@@ -46,8 +47,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = known
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[host.strip() for host in known.allowed_hosts.split(",")])
-    for module in (sweeps, trials, pictures, catalogue, health):
-        app.include_router(module.router)
+    for module in (sweeps, trials, pictures, catalogue):
+        app.include_router(module.router, dependencies=[Depends(require_key)])
+    app.include_router(health.router)
     problem.install(app)
     return app
 

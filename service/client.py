@@ -1,5 +1,6 @@
 """The HTTP client of the API, as the `evenhand` command uses it."""
 
+import os
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -28,9 +29,11 @@ class Client:
     """One API server."""
 
     def __init__(self, url: str) -> None:
-        """`url` is the server's address, such as http://127.0.0.1:8000."""
+        """`url` is the server's address, such as http://127.0.0.1:8000; the key is that of EVENHAND_API_KEY, if any."""
         self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, timeout=_TIMEOUT_S)
+        key = os.environ.get("EVENHAND_API_KEY", "")
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=self.url, timeout=_TIMEOUT_S, headers=headers)
 
     def __enter__(self) -> Self:
         """The client itself."""

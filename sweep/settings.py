@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -25,6 +25,8 @@ class Settings(BaseSettings):
     allowed_hosts: str = "127.0.0.1,localhost,[::1]"
     """Names by which the API may be asked, separated by commas (`*`: any); others are refused, so that no web page
     can reach it under a name of its own."""
+    api_keys: SecretStr = SecretStr("")
+    """Keys, separated by commas, one of which every request to the API must then bear; default: none is needed."""
     heartbeat_interval_s: int = Field(5, ge=1)
     """Seconds between a worker's signs of life."""
     heartbeat_grace_s: int = Field(60, ge=2)
@@ -50,6 +52,11 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's address, with the default filled in."""
         return self.database_url or f"sqlite:///{(self.data_dir / 'evenhand.db').resolve()}"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The API's keys; empty where none is needed."""
+        return tuple(key for key in map(str.strip, self.api_keys.get_secret_value().split(",")) if key)
 
     @property
     def mlflow_url(self) -> str:
