@@ -4,7 +4,9 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DATA ?= evenhand-data
 
-.PHONY: help venv demo test check bench format lock fashion-mnist clean
+WORKERS ?= 1
+
+.PHONY: help venv demo up down test test-compose check bench format lock fashion-mnist clean
 
 help: ## Says what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -21,8 +23,19 @@ $(STAMP): requirements.txt pyproject.toml
 demo: venv ## Runs a real sweep on real data, end to end
 	$(BIN)/evenhand demo
 
+up: ## Runs everything in containers, builds them first, and says where it is (WORKERS=3 runs three workers)
+	docker compose up --build --detach --wait --scale worker=$(WORKERS)
+	@echo "API     http://$$(docker compose port api 8000)/docs"
+	@echo "MLflow  http://$$(docker compose port mlflow 5000)/#/experiments?workflowType=machine_learning"
+
+down: ## Stops the containers and keeps the data
+	docker compose down
+
 test: venv ## Runs the tests
 	$(BIN)/python -m pytest
+
+test-compose: venv ## Tests the containers, damage included (needs a container engine)
+	$(BIN)/python -m pytest -m compose tests/compose
 
 bench: venv ## Runs the benchmarks (half an hour on two idle cores; Fashion-MNIST where DATA has it)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
@@ -41,6 +54,12 @@ format: venv ## Formats the code
 lock: ## Pins requirements.txt anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--extra worker --extra dev pyproject.toml -o requirements.txt
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		-c requirements.txt pyproject.toml -o docker/service.txt
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		-c requirements.txt --extra worker pyproject.toml -o docker/worker.txt
+	echo "setuptools>=80" | uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.11 -c requirements.txt - -o docker/build.txt
 	echo "ray[tune]" | uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.11 -c requirements.txt - -o benchmarks/requirements.txt
 

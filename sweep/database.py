@@ -1,15 +1,17 @@
 """The database: engines that claim exactly, and the tables brought up to date."""
 
 import fcntl
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from sqlite3 import Connection as SQLiteConnection
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 _BUSY_TIMEOUT_S = 30
 
@@ -56,6 +58,22 @@ def migrate(engine: Engine) -> None:
         command.upgrade(config, "head")
 
 
+def create_where_missing(url: str) -> None:
+    """Makes the database that `url` names on a server that lacks it; a file makes itself."""
+    wished = make_url(url)
+    if wished.get_backend_name() == "sqlite":
+        return
+    engine = create_engine(wished.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    named = text("SELECT 1 FROM pg_database WHERE datname = :name")
+    try:
+        with engine.connect() as connection, suppress(ProgrammingError, IntegrityError):  # or somebody else does
+            if connection.execute(named, {"name": wished.database}).first() is None:
+                quoted = connection.dialect.identifier_preparer.quote(str(wished.database))
+                connection.exec_driver_sql(f"CREATE DATABASE {quoted}")
+    finally:
+        engine.dispose()
+
+
 @contextmanager
 def exclusive(url: str) -> Iterator[None]:
     """Lets one process at a time through while tables are made; on SQLite by a lock file beside the database."""
@@ -68,3 +86,7 @@ def exclusive(url: str) -> Iterator[None]:
     with Path(f"{path}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":  # as MLflow's container makes its own, which MLflow does not
+    create_where_missing(sys.argv[1])
