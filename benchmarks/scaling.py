@@ -1,6 +1,6 @@
 """Trials an hour over the width of a stack, in one process, in two, and in one of two threads.
 
-Four minutes on two cores: python -m benchmarks.scaling [--data DATA] [--quick]
+Three minutes on two cores: python -m benchmarks.scaling [--data DATA] [--quick]
 
 Times a few steps of stacks of 1, 2, 4, … 64 members (small_cnn: 8), with their share of validation by epoch,
 and says how many whole trials an hour that makes. Writes a table and `benchmarks/results/scaling.png`. Fashion-MNIST
@@ -64,8 +64,8 @@ class Plan:
 
 
 PLANS = {
-    "toy2d": Plan(steps=8, rounds=3),
-    "digits": Plan(steps=5, rounds=3),
+    "toy2d": Plan(steps=8, rounds=2),
+    "digits": Plan(steps=5, rounds=2),
     "fashion_mnist": Plan(steps=2, rounds=2),
 }
 _AT_LEAST_S = 0.2
