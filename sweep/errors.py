@@ -8,6 +8,8 @@ EvenhandError                 500  base; never raised itself
 ├── NotFound                  404  no sweep, trial or record of that name
 ├── Conflict                  409  an action that the state forbids
 ├── Unavailable               503  a part we lean on (MLflow) does not answer; try again
+│   └── DatabaseAway          503  the database does not answer; what may be done twice is tried again
+├── OtherVersion              500  the database was made by a newer Evenhand
 ├── Untold                503  the database did not take a result; the trial is made again
 └── LateTell                  409  a claim was taken back meanwhile; the worker drops the trial and lives on
 """
@@ -122,6 +124,21 @@ class Unavailable(EvenhandError):
 
     status = 503
     title = "A part of the service does not answer"
+
+
+class DatabaseAway(Unavailable):
+    """Raised by the engines where the server is away, restarts or is too busy; the caller tries again later.
+
+    Whether the statement was done before the connection broke is not known.
+    """
+
+    title = "The database does not answer"
+
+
+class OtherVersion(EvenhandError):
+    """Raised at the start where the database is of a version that this code does not know; the operator updates."""
+
+    title = "The database was made by another version"
 
 
 class Untold(EvenhandError):

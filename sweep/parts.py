@@ -7,6 +7,7 @@ from typing import Self
 
 from .database import engine_for, exclusive, migrate
 from .datasets import Datasets
+from .patience import Patience
 from .reconcile import Reconciler
 from .settings import Settings
 from .store import Store
@@ -26,14 +27,19 @@ class Parts:
 
     @classmethod
     def connect(cls, settings: Settings, *, holder: str, stop: threading.Event) -> Self:
-        """Connects to everything, making what is missing; `stop` ends the patience with an MLflow that is away."""
+        """Connects to everything, making what is missing; `stop` ends the patience with what is away later.
+
+        Raises:
+            DatabaseAway: if it is so now.
+            OtherVersion: if the database was made by a newer Evenhand.
+        """
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         os.environ.update(settings.mlflow_environment)
         with exclusive(settings.database):
             engine = engine_for(settings.database)
             migrate(engine)
-            studies = Studies(settings.database, max_retry=settings.max_retry)
-        store = Store(engine)
+            studies = Studies(settings.database, max_retry=settings.max_retry, patience=Patience(stop))
+        store = Store(engine, Patience(stop))
         tracking = Tracking(settings.mlflow_tracking_uri, stop=stop)
         once = threading.Event()
         once.set()

@@ -47,10 +47,6 @@ class Attempt:
         """True from the claim to the end."""
         return not self.waits and self.outcome is None
 
-    def age_s(self, now: datetime) -> float:
-        """Seconds since it was claimed."""
-        return (now - (self.started_at or now)).total_seconds()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:

@@ -7,13 +7,15 @@ so that lists are fast: `state` and `progress`, both counted from Optuna's trial
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from sqlalchemy import Engine, RowMapping, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from .clock import moment
 from .errors import NotFound
+from .patience import Patience, patiently
 from .plan import Scenario, StudyPlan, studies
 from .resolve import ResolvedSweep
 from .spec import SweepSpec
@@ -57,11 +59,16 @@ class Sweep:
 
 
 class Store:
-    """Sweeps and leases in the database; every method is one transaction."""
+    """Sweeps, leases and signs of life in the database; every method is one transaction.
 
-    def __init__(self, engine: Engine) -> None:
+    Leases and signs of life go by the database's clock, never by a host's. Where the database stays away every method
+    raises DatabaseAway; all but `beat` and `ping` try again first.
+    """
+
+    def __init__(self, engine: Engine, patience: Patience | None = None) -> None:
         """Takes an engine from `database.engine_for`, its tables migrated."""
         self._engine = engine
+        self.patience = patience or Patience()
 
     def add(self, resolved: ResolvedSweep, dataset: DatasetMark) -> Sweep:
         """Stores a sweep under a new id; once this returns, the sweep is promised."""
@@ -77,10 +84,19 @@ class Store:
             "dataset": {"classes": list(dataset.classes), "content": dataset.content},
             "wanted": "run",
         }
-        with self._engine.begin() as connection:
-            connection.execute(insert(SWEEPS).values(**row))
+        self.patience.insist(lambda again: self._insert(row, again=again))
         return self.get(str(row["id"]))
 
+    def _insert(self, row: Mapping[str, object], *, again: bool) -> None:
+        """Inserts a sweep; `again` it may be there, since an outage left open whether it was inserted."""
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(insert(SWEEPS).values(**row))
+        except IntegrityError:
+            if not again:
+                raise
+
+    @patiently
     def get(self, sweep_id: str) -> Sweep:
         """The sweep of that id.
 
@@ -93,6 +109,7 @@ class Store:
             raise NotFound(f"No sweep has the id {sweep_id!r}. GET /v1/sweeps lists them.")
         return _sweep(row)
 
+    @patiently
     def page(
         self, *, limit: int, before: str | None = None, state: str | None = None, name: str | None = None
     ) -> list[Sweep]:
@@ -112,6 +129,7 @@ class Store:
         with self._engine.begin() as connection:
             return [_sweep(row) for row in connection.execute(query).mappings()]
 
+    @patiently
     def open_sweeps(self) -> list[Sweep]:
         """The sweeps that have not ended, the oldest first: what workers look at for work."""
         query = select(SWEEPS).where(SWEEPS.c.ended_at.is_(None)).order_by(SWEEPS.c.created_at, SWEEPS.c.id)
@@ -120,13 +138,15 @@ class Store:
 
     def want(self, sweep_id: str, wanted: Wanted) -> bool:
         """Writes what is wanted of a sweep; False where it has ended already."""
-        return self._change(sweep_id, wanted=wanted)
+        return self._change(sweep_id, {"wanted": wanted})
 
+    @patiently
     def wanted(self, sweep_id: str) -> Wanted:
         """What is wanted of the sweep now, without reading the rest of it."""
         with self._engine.begin() as connection:
             return connection.execute(select(SWEEPS.c.wanted).where(SWEEPS.c.id == sweep_id)).scalar_one()  # type: ignore[no-any-return]
 
+    @patiently
     def set_experiment(self, sweep_id: str, experiment_id: str) -> None:
         """Notes which MLflow experiment the sweep's runs are in."""
         with self._engine.begin() as connection:
@@ -134,9 +154,10 @@ class Store:
 
     def close(self, sweep_id: str, *, state: SweepState, progress: Mapping[str, int]) -> bool:
         """Marks a sweep as ended; False where somebody did so before."""
-        return self._change(sweep_id, ended_at=_now(), state=state, progress=dict(progress))
+        return self._change(sweep_id, {"ended_at": _now(), "state": state, "progress": dict(progress)})
 
-    def _change(self, sweep_id: str, **values: object) -> bool:
+    @patiently
+    def _change(self, sweep_id: str, values: Mapping[str, object]) -> bool:
         query = update(SWEEPS).where(SWEEPS.c.id == sweep_id, SWEEPS.c.ended_at.is_(None)).values(**values)
         with self._engine.begin() as connection:
             return connection.execute(query).rowcount == 1
@@ -146,25 +167,30 @@ class Store:
 
         It excludes everybody, `holder` included: a second thread of one process needs a lease as any other.
         """
-        now = _now()
-        values = {"holder": holder, "expires_at": now + timedelta(seconds=seconds)}
-        free = and_(LEASES.c.name == name, LEASES.c.expires_at < now)
+        return self.patience.insist(lambda again: self._take(name, holder, seconds, again=again))
+
+    def _take(self, name: str, holder: str, seconds: float, *, again: bool) -> bool:
+        """Takes a lease; `again` it may be held already, since an outage left open whether it was taken."""
+        values = {"holder": holder, "expires_at": moment(seconds)}
+        expired, mine = LEASES.c.expires_at < moment(), LEASES.c.holder == holder
+        free = and_(LEASES.c.name == name, or_(expired, mine) if again else expired)
         try:
             with self._engine.begin() as connection:
                 if connection.execute(update(LEASES).where(free).values(**values)).rowcount == 1:
                     return True
                 connection.execute(insert(LEASES).values(name=name, **values))
-                return True
         except IntegrityError:
             return False
+        return True
 
+    @patiently
     def extend(self, name: str, *, holder: str, seconds: float) -> bool:
         """Holds a lease for `seconds` from now; False where it has expired and somebody else holds it."""
         mine = and_(LEASES.c.name == name, LEASES.c.holder == holder)
-        expires_at = _now() + timedelta(seconds=seconds)
         with self._engine.begin() as connection:
-            return connection.execute(update(LEASES).where(mine).values(expires_at=expires_at)).rowcount == 1
+            return connection.execute(update(LEASES).where(mine).values(expires_at=moment(seconds))).rowcount == 1
 
+    @patiently
     def release(self, name: str, *, holder: str) -> None:
         """Gives a lease back before it expires."""
         with self._engine.begin() as connection:
@@ -172,19 +198,21 @@ class Store:
 
     def beat(self, worker: str) -> None:
         """Gives a sign of life; the first one signs the worker on."""
-        now = _now()
+        now = moment()
         with self._engine.begin() as connection:
             if connection.execute(update(WORKERS).where(WORKERS.c.name == worker).values(beat_at=now)).rowcount == 0:
                 connection.execute(insert(WORKERS).values(name=worker, started_at=now, beat_at=now))
 
+    @patiently
     def sign_off(self, worker: str) -> None:
         """Takes a leaving worker's row away, so that nobody waits for its signs of life."""
         with self._engine.begin() as connection:
             connection.execute(delete(WORKERS).where(WORKERS.c.name == worker))
 
+    @patiently
     def living(self, *, grace_s: float) -> set[str]:
         """The workers that gave a sign of life within `grace_s` seconds; the others' rows are taken away."""
-        dead = WORKERS.c.beat_at < _now() - timedelta(seconds=grace_s)
+        dead = WORKERS.c.beat_at < moment(-grace_s)
         with self._engine.begin() as connection:
             connection.execute(delete(WORKERS).where(dead))
             return set(connection.execute(select(WORKERS.c.name)).scalars())

@@ -4,30 +4,30 @@ A slot is one trial number of the sweep; each attempt at it is an Optuna trial t
 attribute. What a method promises holds among any number of processes on the same database.
 """
 
+import logging
 import math
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
-import optuna
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import RDBStorage, get_storage
-from optuna.study import Study
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from .attempts import attempt_of
-from .database import engine_options, make_exact
-from .errors import LateTell, Untold
+from .errors import DatabaseAway, LateTell, Untold
+from .patience import Patience
 from .plan import StudyPlan
-from .samplers import at_once, known_points, pruner_for, sampler_for, suggest
+from .samplers import at_once, known_points
 from .slots import Attempt, Outcome, Replicate, Slot
 from .store import Sweep
+from .trials import Trials
 
-_WAITING, _RUNNING, _FAIL = TrialState.WAITING, TrialState.RUNNING, TrialState.FAIL
+_WAITING, _RUNNING, _FAIL = (TrialState.WAITING,), (TrialState.RUNNING,), TrialState.FAIL
 _MAX_WAITING = 256
 """A slot takes about 4 ms on SQLite, and a claim reads every one that waits."""
 _MAX_DRAWN = 32
 """Studies whose points are remembered."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +44,22 @@ class Claim:
 class Studies:
     """Optuna's storage as our queue."""
 
-    def __init__(self, url: str, *, max_retry: int) -> None:
+    def __init__(self, url: str, *, max_retry: int, patience: Patience | None = None) -> None:
         """Connects, making Optuna's tables where they are missing: call it under `database.exclusive`."""
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        storage = RDBStorage(url, engine_kwargs=engine_options(url))
-        make_exact(storage.engine)
-        storage.engine.dispose()
-        self._storage = get_storage(storage)
+        self._trials = Trials(url, patience=patience or Patience())
         self._max_retry = max_retry
         self._points: dict[tuple[str, str], list[dict[str, float]]] = {}
+        self._nameless: dict[int, float] = {}
+        """When attempts without a worker's name were first seen, by this process's own clock."""
+
+    @property
+    def version(self) -> str:
+        """The version of Optuna's tables."""
+        return self._trials.version
+
+    def close(self) -> None:
+        """Closes the connections that lie ready."""
+        self._trials.close()
 
     def lay(self, sweep: Sweep, slots: Sequence[Slot]) -> bool:
         """Queues what the sweep lacks of `slots`, so that 256 wait at most; True where it did. Call it under a lease.
@@ -62,8 +69,7 @@ class Studies:
         room = _MAX_WAITING - sum(attempt.waits for slot in slots for attempt in slot.attempts)
         missing = [slot for slot in slots if not slot.attempts][: max(room, 0)]
         for slot in missing:
-            study = self._study(sweep, slot.plan, make=True)
-            study.enqueue_trial(self._point(sweep, slot), user_attrs={"slot": slot.number})
+            self._trials.add(sweep, slot.plan, slot=slot.number, point=self._point(sweep, slot))
         return bool(missing)
 
     def claim(
@@ -75,19 +81,18 @@ class Studies:
         runs there, and what the study's sampler lets be in training at once.
         """
         for one in sweep.studies if plan is None else (plan,):
-            waiting = self._trials(sweep, one, states=(_WAITING,))
+            waiting = self._trials.of(sweep, one, states=_WAITING)
             if not waiting:
                 continue
-            running = self._trials(sweep, one, states=(_RUNNING,))
+            running = self._trials.of(sweep, one, states=_RUNNING)
             held = sum(trial.user_attrs.get("worker") == worker for trial in running)
             most = at_once(sweep.spec)
             share = math.ceil(min(len(waiting) + len(running), most) / workers)
             room = min(width, share - held, most - len(running))
             claims: list[Claim] = []
             for trial in sorted(waiting, key=lambda trial: trial.user_attrs["slot"]):
-                if len(claims) < room and self._take(trial._trial_id):
-                    self._storage.set_trial_user_attr(trial._trial_id, "worker", worker)
-                    claims.append(self._suggest(sweep, one, trial))
+                if len(claims) < room and self._trials.take(trial._trial_id):
+                    claims += self._suggested(sweep, one, trial, worker=worker)
             if claims:
                 return claims
         return []
@@ -108,22 +113,18 @@ class Studies:
 
     def note_run(self, claim: Claim, run_id: str) -> None:
         """Notes the MLflow run that observes the attempt. Raises LateTell."""
-        self._attrs(claim.trial._trial_id, run_id=run_id)
+        self._trials.note(claim.trial._trial_id, {"run_id": run_id})
 
     def should_prune(self, claim: Claim, *, epoch: int, value: float) -> bool:
         """Reports the value after an epoch and asks the study's pruner. Raises LateTell."""
-        try:
-            claim.trial.report(value, epoch)
-        except UpdateFinishedTrialError as error:
-            raise LateTell(f"Trial {claim.number} was ended by somebody else meanwhile.") from error
-        return claim.trial.should_prune()
+        return self._trials.report(claim.trial, value, epoch=epoch)
 
     def slots(self, sweep: Sweep) -> list[Slot]:
         """Every slot of the sweep by number; one that is not laid yet waits without an attempt."""
         found: list[Slot] = []
         for plan in sweep.studies:
             attempts: dict[int, list[Attempt]] = {number: [] for number in plan.numbers}
-            for trial in self._trials(sweep, plan):
+            for trial in self._trials.of(sweep, plan):
                 attempts[trial.user_attrs["slot"]].append(attempt_of(trial))
             found += [
                 Slot(
@@ -150,8 +151,8 @@ class Studies:
     def give_up_lost(self, slots: Sequence[Slot], *, workers: Collection[str], grace_s: float) -> list[Attempt]:
         """Ends the running attempts whose worker is not among the living `workers`; answers them.
 
-        `workers` are to be read after `slots`, or a worker that came meanwhile would look dead. An attempt that is
-        too young to carry its worker's name is given `grace_s` seconds.
+        `workers` are to be read after `slots`, or a worker that came meanwhile would look dead. An attempt without a
+        worker's name, just claimed or claimed in vain, is given `grace_s` seconds from when it was first seen here.
         """
         return [
             attempt
@@ -159,7 +160,7 @@ class Studies:
             for attempt in slot.attempts
             if attempt.runs
             and attempt.worker not in workers
-            and (attempt.worker or attempt.age_s(datetime.now(UTC)) >= grace_s)
+            and (attempt.worker or self._has_been_nameless(attempt, for_s=grace_s))
             and self._end(attempt, "lost", f"Worker {attempt.worker} gave no sign of life, or let go of the trial.")
         ]
 
@@ -171,28 +172,8 @@ class Studies:
         due = [slot for slot in slots if slot.is_due]
         for slot in due:
             assert slot.last is not None, "a slot that is due has an attempt"
-            study = self._study(sweep, slot.plan)
-            study.enqueue_trial(dict(slot.last.params), user_attrs={"slot": slot.number})
+            self._trials.add(sweep, slot.plan, slot=slot.number, point=dict(slot.last.params))
         return bool(due)
-
-    def _study(self, sweep: Sweep, plan: StudyPlan, *, number: int | None = None, make: bool = False) -> Study:
-        name = f"{sweep.id}/{plan.key}"
-        if make:
-            optuna.create_study(study_name=name, storage=self._storage, direction="maximize", load_if_exists=True)
-        return optuna.load_study(
-            study_name=name,
-            storage=self._storage,
-            sampler=None if number is None else sampler_for(sweep.spec, number),
-            pruner=pruner_for(sweep.spec, plan.key),
-        )
-
-    def _trials(
-        self, sweep: Sweep, plan: StudyPlan, *, states: tuple[TrialState, ...] | None = None
-    ) -> list[FrozenTrial]:
-        try:
-            return self._study(sweep, plan).get_trials(deepcopy=False, states=states)
-        except KeyError:  # nothing of it is laid yet
-            return []
 
     def _point(self, sweep: Sweep, slot: Slot) -> dict[str, float]:
         """The slot's point where it is known beforehand, else nothing. The points of a study are drawn at once."""
@@ -204,38 +185,38 @@ class Studies:
             self._points[key] = known_points(sweep.spec, slot.plan.space, size) or [{}] * size
         return self._points[key][slot.plan.numbers.index(slot.number)]
 
-    def _take(self, trial_id: int) -> bool:
+    def _suggested(self, sweep: Sweep, plan: StudyPlan, waiting: FrozenTrial, *, worker: str) -> list[Claim]:
+        """The claim of a trial that was taken; none where no point could be had for it, which ends it."""
         try:
-            return self._storage.set_trial_state_values(trial_id, _RUNNING)
-        except UpdateFinishedTrialError:
-            return False
+            self._trials.note(waiting._trial_id, {"worker": worker})
+            trial, params = self._trials.suggest(sweep, plan, waiting)
+        except LateTell:  # an outage was so long that somebody took it for lost
+            return []
+        except DatabaseAway:
+            self._let_go(waiting, "stopped", "The database was away while its point was chosen; it is tried again.")
+            raise
+        except Exception as error:  # a sampler's misfortune costs this trial, and no other
+            _log.exception("no point", extra={"action": "no_point", "sweep": sweep.id, "worker": worker})
+            self._let_go(waiting, "failed", f"No point was found: {type(error).__name__}: {error}")
+            return []
+        return [Claim(number=waiting.user_attrs["slot"], plan=plan, params=params, trial=trial)]
 
-    def _suggest(self, sweep: Sweep, plan: StudyPlan, waiting: FrozenTrial) -> Claim:
-        number = waiting.user_attrs["slot"]
-        trial = Trial(self._study(sweep, plan, number=number), waiting._trial_id)
-        return Claim(number=number, plan=plan, params=suggest(trial, plan.space), trial=trial)
+    def _let_go(self, waiting: FrozenTrial, outcome: Outcome, reason: str) -> None:
+        try:
+            self._trials.fail(waiting._trial_id, {"outcome": outcome, "reason": reason})
+        except DatabaseAway:  # it bears the worker's name or none, and is queued again by whoever reconciles
+            _log.warning("trial let go", exc_info=True, extra={"action": "trial_let_go", "trial_id": waiting._trial_id})
 
     def _tell(self, claim: Claim, state: TrialState, value: float | None, **attrs: object) -> None:
         try:
-            self._attrs(claim.trial._trial_id, **attrs)
-            claim.trial.study.tell(claim.trial, value, state=state)
-        except StorageInternalError as error:
+            self._trials.tell(claim.trial, state, value, attrs)
+        except (StorageInternalError, DatabaseAway) as error:
             raise Untold(f"The database did not take the end of trial {claim.number}: {error}") from error
-        except ValueError as error:  # what Optuna says of a finished trial, and of a value that it cannot take
-            if not self._storage.get_trial(claim.trial._trial_id).state.is_finished():
-                raise
-            raise LateTell(f"Trial {claim.number} was ended by somebody else meanwhile.") from error
 
-    def _attrs(self, trial_id: int, **attrs: object) -> None:
-        try:
-            for name, content in attrs.items():
-                self._storage.set_trial_user_attr(trial_id, name, content)
-        except UpdateFinishedTrialError as error:
-            raise LateTell("The trial was ended by somebody else meanwhile.") from error
+    def _has_been_nameless(self, attempt: Attempt, *, for_s: float) -> bool:
+        """Whether this process has known a running attempt for so long without a worker's name."""
+        now = time.monotonic()
+        return now - self._nameless.setdefault(attempt.trial_id, now) >= for_s
 
     def _end(self, attempt: Attempt, outcome: Outcome, reason: str) -> bool:
-        try:
-            self._attrs(attempt.trial_id, outcome=outcome, reason=reason)
-            return self._storage.set_trial_state_values(attempt.trial_id, _FAIL)
-        except (LateTell, UpdateFinishedTrialError):
-            return False
+        return self._trials.fail(attempt.trial_id, {"outcome": outcome, "reason": reason})
