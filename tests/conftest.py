@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -18,11 +19,15 @@ from sqlalchemy import Engine
 from sweep.database import engine_for, exclusive, migrate
 from sweep.datasets import DatasetInfo, Datasets
 from sweep.problems import parse_sweep
+from sweep.reconcile import Reconciler
 from sweep.resolve import ResolvedSweep, resolve
 from sweep.settings import Settings
 from sweep.store import DatasetMark, Store, Sweep
 from sweep.studies import Studies
 from sweep.tracking import Tracking
+
+from .gate import Gate
+from .postgres import Postgres, binaries, running
 
 BODY: Mapping[str, object] = {"dataset": "digits", "imbalance": {"profile": "exponential", "ratios": [1, 10]}}
 _READY_WITHIN_S = 90
@@ -49,9 +54,19 @@ def database(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'evenhand.db'}"
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL server, started once; skips where its programs are not installed."""
+    programs = binaries()
+    if programs is None:
+        pytest.skip("PostgreSQL's initdb is neither on PATH nor under /usr/lib/postgresql (apt-get install postgresql)")
+    with running(programs) as postgres:
+        yield postgres
+
+
 @pytest.fixture
 def engine(database: str) -> Iterator[Engine]:
-    """An engine on that file, our tables in it."""
+    """An engine on the database, our tables in it."""
     engine = engine_for(database)
     with exclusive(database):
         migrate(engine)
@@ -66,10 +81,12 @@ def store(engine: Engine) -> Store:
 
 
 @pytest.fixture
-def studies(engine: Engine, database: str) -> Studies:
-    """The queue on the same file; a lost attempt is replaced twice."""
+def studies(engine: Engine, database: str) -> Iterator[Studies]:
+    """The queue on the same database; a lost attempt is replaced twice."""
     with exclusive(database):
-        return Studies(database, max_retry=2)
+        studies = Studies(database, max_retry=2)
+    yield studies
+    studies.close()
 
 
 @pytest.fixture
@@ -113,6 +130,33 @@ def mlflow(mlflow_url: str) -> Iterator[httpx.Client]:
 def tracking(mlflow_url: str) -> Tracking:
     """Our tracking on that server, patient without end."""
     return Tracking(mlflow_url, stop=threading.Event())
+
+
+def impatient(uri: str) -> Tracking:
+    """Tracking that tries once."""
+    once = threading.Event()
+    once.set()
+    return Tracking(uri, stop=once)
+
+
+@pytest.fixture
+def reconciler(store: Store, studies: Studies, mlflow_url: str) -> Reconciler:
+    """A reconciler as every worker has one."""
+    return Reconciler(store, studies, impatient(mlflow_url), holder="ann", grace_s=60)
+
+
+@pytest.fixture
+def gate(mlflow_url: str) -> Iterator[Gate]:
+    """MLflow behind a gate that is shut."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = urlsplit(mlflow_url)
+    gate = Gate((str(address.hostname), int(address.port or 0)), port)
+    yield gate
+    for server in gate.servers:
+        server.shutdown()
+        server.socket.close()
 
 
 def _await_health(url: str, server: subprocess.Popen[bytes], log: Path) -> None:

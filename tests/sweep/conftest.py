@@ -1,82 +1,14 @@
-"""Runs of sweeps that nobody trained: slots claimed and told by hand, results made of given numbers."""
+"""Sweeps that nobody trained: results made of given numbers, and the figures that are drawn of them."""
 
-import socket
-import socketserver
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from collections.abc import Callable, Sequence
 
 import pytest
 from matplotlib.figure import Figure
 
-from sweep.reconcile import Reconciler
-from sweep.slots import Attempt, Outcome, Replicate, Slot, SlotState
-from sweep.store import Store, Sweep
-from sweep.studies import Claim, Studies
-from sweep.tracking import Tracking
+from sweep.slots import Attempt, Outcome, Replicate, Slot
+from sweep.store import Sweep
 
-Submit = Callable[..., Sweep]
 Told = Callable[..., list[Slot]]
-
-
-def impatient(uri: str) -> Tracking:
-    """Tracking that tries once."""
-    once = threading.Event()
-    once.set()
-    return Tracking(uri, stop=once)
-
-
-@pytest.fixture
-def reconciler(store: Store, studies: Studies, mlflow_url: str) -> Reconciler:
-    """A reconciler as every worker has one."""
-    return Reconciler(store, studies, impatient(mlflow_url), holder="ann", grace_s=60)
-
-
-@dataclass
-class Gate:
-    """A port that leads to the MLflow server once it is opened; until then nobody answers there."""
-
-    target: tuple[str, int]
-    port: int
-    servers: list[socketserver.ThreadingTCPServer] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        """Where MLflow seems to be."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def open(self) -> None:
-        """Lets everybody through from now on."""
-        target = self.target
-
-        class Forward(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                with socket.create_connection(target) as there:
-                    back = threading.Thread(target=_copy, args=(there, self.request), daemon=True)
-                    back.start()
-                    _copy(self.request, there)
-                    back.join(30)
-
-        socketserver.ThreadingTCPServer.allow_reuse_address = True
-        server = socketserver.ThreadingTCPServer(("127.0.0.1", self.port), Forward)
-        server.daemon_threads = True
-        self.servers.append(server)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-
-@pytest.fixture
-def gate(mlflow_url: str) -> Iterator[Gate]:
-    """MLflow behind a gate that is shut."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = urlsplit(mlflow_url)
-    gate = Gate((str(address.hostname), int(address.port or 0)), port)
-    yield gate
-    for server in gate.servers:
-        server.shutdown()
-        server.socket.close()
 
 
 def replicates(values: Sequence[float], test: Sequence[float] | None = None) -> list[Replicate]:
@@ -121,41 +53,6 @@ def told() -> Told:
         return slots
 
     return tell
-
-
-@pytest.fixture
-def laid(submit: Submit, studies: Studies) -> Submit:
-    """Submits a sweep and lays its slots."""
-
-    def lay(**fields: object) -> Sweep:
-        sweep = submit(**{"imbalance": {"profile": "exponential", "ratios": [10]}, **fields})
-        studies.lay(sweep, studies.slots(sweep))
-        return sweep
-
-    return lay
-
-
-def states(studies: Studies, sweep: Sweep) -> list[SlotState]:
-    return [slot.state for slot in studies.slots(sweep)]
-
-
-def claim_one(studies: Studies, sweep: Sweep, worker: str = "ann") -> Claim:
-    (claim,) = studies.claim(sweep, worker=worker, width=1)
-    return claim
-
-
-def last(slot: Slot) -> Attempt:
-    assert slot.last is not None
-    return slot.last
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    try:
-        while data := source.recv(65_536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        return
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from sweep.errors import NotFound, Unavailable
 from sweep.store import Sweep
 from sweep.tracking import SUMMARY, SWEEP_TAG, TRAJECTORY, TRIAL_TAG, RunStatus, Tracking
 
-from .conftest import Gate, impatient
+from ..conftest import impatient
+from ..gate import Gate
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
-"""The queue on a real SQLite file: laid once, each slot with its point, and claimed once (see test_attempts)."""
+"""The queue on both databases: laid once, each slot with its point, and claimed once (see test_attempts)."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import optuna
 import pytest
@@ -13,28 +10,10 @@ from sweep.slots import Slot
 from sweep.store import Sweep
 from sweep.studies import Studies
 
-from .conftest import last
+from ..slots import last
 
 Submit = Callable[..., Sweep]
 
-CLAIMER = """
-import sys, time
-from pathlib import Path
-from sweep.database import engine_for, exclusive
-from sweep.store import Store
-from sweep.studies import Studies
-url, sweep_id, worker, go = sys.argv[1:]
-with exclusive(url):
-    studies = Studies(url, max_retry=2)
-sweep = Store(engine_for(url)).get(sweep_id)
-print("ready", flush=True)
-while not Path(go).exists():
-    time.sleep(0.002)
-while claims := studies.claim(sweep, worker=worker, width=3):
-    for claim in claims:
-        studies.complete(claim, value=claim.params["alpha"], replicates=[])
-        print(claim.number, flush=True)
-"""
 ONE_RATIO = {"profile": "exponential", "ratios": [10]}
 
 
@@ -58,13 +37,13 @@ def test_laying_twice_lays_once(studies: Studies, laid: Submit) -> None:
     assert [(slot.number, len(slot.attempts)) for slot in slots] == [(number, 1) for number in range(7)]
 
 
-def test_a_half_laid_sweep_is_completed_with_the_points_it_would_have_had(
-    studies: Studies, submit: Submit, database: str
-) -> None:
+def test_a_half_laid_sweep_is_completed_with_the_points_it_would_have_had(studies: Studies, submit: Submit) -> None:
     whole, half = (submit(sampler="qmc", trials=6, imbalance=ONE_RATIO) for _ in range(2))
     studies.lay(whole, studies.slots(whole))
     expected = points(studies.slots(whole))
-    study = optuna.create_study(study_name=f"{half.id}/0/adaptive", storage=database, direction="maximize")
+    study = optuna.create_study(
+        study_name=f"{half.id}/0/adaptive", storage=studies._trials._storage, direction="maximize"
+    )
     for number in (0, 1, 4):
         study.enqueue_trial(expected[number][2], user_attrs={"slot": number})
     studies.lay(half, studies.slots(half))
@@ -110,35 +89,6 @@ def test_claims_are_of_one_study_in_order_and_no_more_than_asked(studies: Studie
     attempts = [last(slot) for slot in studies.slots(sweep)]
     assert [attempt.worker for attempt in attempts] == ["ann", "ann", "bob", "bob"]
     assert all(attempt.started_at and not attempt.ended_at and attempt.outcome is None for attempt in attempts)
-
-
-@pytest.mark.slow
-def test_processes_at_once_claim_every_slot_exactly_once(
-    studies: Studies, laid: Submit, database: str, tmp_path: Path
-) -> None:
-    sweep = laid(sampler="random", trials=60)
-    go = tmp_path / "go"
-    claimers = [
-        subprocess.Popen(
-            [sys.executable, "-c", CLAIMER, database, sweep.id, f"worker-{n}", str(go)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for n in range(4)
-    ]
-    for claimer in claimers:
-        assert claimer.stdout is not None
-        assert claimer.stdout.readline() == "ready\n"
-    go.touch()
-    told = [[int(line) for line in claimer.communicate(timeout=100)[0].split()] for claimer in claimers]
-    assert [claimer.returncode for claimer in claimers] == [0] * 4
-    assert sorted(number for numbers in told for number in numbers) == list(range(60))
-    assert sum(bool(numbers) for numbers in told) > 1
-    slots = studies.slots(sweep)
-    assert [(slot.state, len(slot.attempts)) for slot in slots] == [("complete", 1)] * 60
-    assert {n: {slot.number for slot in slots if last(slot).worker == f"worker-{n}"} for n in range(4)} == {
-        n: set(numbers) for n, numbers in enumerate(told)
-    }
 
 
 def test_workers_share_what_waits_and_runs_in_a_study(studies: Studies, laid: Submit) -> None:

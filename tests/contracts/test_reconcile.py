@@ -1,4 +1,4 @@
-"""The reconciler on a real database and a real MLflow: it mends what a crash left, and closes what has ended."""
+"""The reconciler on both databases and a real MLflow: it mends what a crash left, and closes what has ended."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,12 +7,15 @@ import httpx
 import pytest
 
 from sweep.reconcile import Reconciler
-from sweep.slots import Outcome, SlotState
+from sweep.slots import Outcome
 from sweep.store import Store, Sweep, SweepState
 from sweep.studies import Claim, Studies
 from sweep.tracking import SWEEP_TAG, TRIAL_TAG, Tracking
 
-from .conftest import Gate, impatient, replicates
+from ..conftest import impatient
+from ..gate import Gate
+from ..slots import states
+from ..sweep.conftest import replicates
 
 Submit = Callable[..., Sweep]
 ONE_RATIO = {"profile": "exponential", "ratios": [10]}
@@ -54,10 +57,6 @@ def run(mlflow: httpx.Client, run_id: str) -> tuple[str, str | None]:
 def all_runs(mlflow: httpx.Client, sweep: Sweep) -> list[dict[str, Any]]:
     body = {"experiment_ids": [sweep.experiment_id], "max_results": 100}
     return list(mlflow.post("runs/search", json=body).json().get("runs", []))
-
-
-def states(studies: Studies, sweep: Sweep) -> list[SlotState]:
-    return [slot.state for slot in studies.slots(sweep)]
 
 
 def test_a_sweep_that_was_stored_and_not_laid_is_laid(

@@ -1,4 +1,4 @@
-"""How attempts end on a real SQLite file: told once, queued again when lost or stopped, given up, cancelled, pruned."""
+"""How attempts end on both databases: told once, queued again when lost or stopped, given up, cancelled, pruned."""
 
 import time
 from collections.abc import Callable
@@ -7,11 +7,12 @@ from dataclasses import replace
 import optuna
 import pytest
 
+from sweep.errors import DatabaseAway
 from sweep.slots import Replicate, SlotState, has_ended, progress
 from sweep.store import Store, Sweep
 from sweep.studies import LateTell, Studies
 
-from .conftest import claim_one, last, states
+from ..slots import claim_one, last, states
 
 Submit = Callable[..., Sweep]
 SEEN = [Replicate(seed=0, value=0.5, validation={"nll": 1.0}, test={"nll": 2.0})]
@@ -78,9 +79,9 @@ def test_only_attempts_of_the_dead_are_given_up_and_their_runs_are_named(studies
     studies.complete(living, value=0.5, replicates=[])
 
 
-def test_an_attempt_too_young_to_name_its_worker_has_its_grace(studies: Studies, laid: Submit, database: str) -> None:
+def test_an_attempt_too_young_to_name_its_worker_has_its_grace(studies: Studies, laid: Submit) -> None:
     sweep = laid(trials=1)
-    optuna.load_study(study_name=f"{sweep.id}/0/adaptive", storage=database).ask()
+    optuna.load_study(study_name=f"{sweep.id}/0/adaptive", storage=studies._trials._storage).ask()
     studies.give_up_lost(studies.slots(sweep), workers=set(), grace_s=60)
     assert states(studies, sweep) == ["running"]
     time.sleep(0.02)
@@ -167,11 +168,11 @@ def test_a_retry_has_the_whole_point_though_the_first_attempt_knew_but_a_part(
     planned = dict(last(studies.slots(sweep)[0]).params)
 
     def die(*_: object, **__: object) -> float:
-        raise OSError("killed")
+        raise SystemExit("killed")
 
     with monkeypatch.context() as patched:
         patched.setattr(optuna.Trial, "suggest_float", _once(optuna.Trial.suggest_float, then=die))
-        with pytest.raises(OSError, match="killed"):
+        with pytest.raises(SystemExit, match="killed"):
             studies.claim(sweep, worker="dead", width=1)
     studies.give_up_lost(studies.slots(sweep), workers=set(), grace_s=60)
     studies.requeue_due(sweep, studies.slots(sweep))
@@ -179,10 +180,43 @@ def test_a_retry_has_the_whole_point_though_the_first_attempt_knew_but_a_part(
     assert set(planned) == {"alpha", "lr"}
 
 
+def test_a_point_that_cannot_be_found_fails_its_trial_and_no_other(
+    studies: Studies, laid: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = laid(alpha=[0.1, 0.2])
+    monkeypatch.setattr(optuna.Trial, "suggest_categorical", _once(_fail, then=optuna.Trial.suggest_categorical))
+    monkeypatch.setattr(optuna.Trial, "suggest_float", _once(_fail, then=optuna.Trial.suggest_float))
+    assert [claim.number for claim in studies.claim(sweep, worker="ann", width=2)] == [1]
+    first, second = studies.slots(sweep)
+    assert (first.state, second.state) == ("failed", "running")
+    assert last(first).reason == "No point was found: ArithmeticError: singular"
+
+
+def test_a_trial_whose_point_an_outage_cut_short_is_queued_again(
+    studies: Studies, laid: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = laid(alpha=[0.1, 0.2])
+
+    def away(*_: object, **__: object) -> None:
+        raise DatabaseAway("It rains.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(studies._trials), "suggest", away)
+        with pytest.raises(DatabaseAway):
+            studies.claim(sweep, worker="ann", width=2)
+    studies.requeue_due(sweep, studies.slots(sweep))
+    assert states(studies, sweep) == ["waiting", "waiting"]
+    assert [attempt.outcome for attempt in studies.slots(sweep)[0].attempts] == ["stopped", None]
+
+
 def test_a_value_that_optuna_cannot_take_is_no_late_tell(studies: Studies, laid: Submit) -> None:
     claim = claim_one(studies, laid(trials=1))
     with pytest.raises(ValueError, match="nan"):
         studies.complete(claim, value=float("nan"), replicates=[])
+
+
+def _fail(*_: object, **__: object) -> float:
+    raise ArithmeticError("singular")
 
 
 def _once(call: Callable[..., float], *, then: Callable[..., float]) -> Callable[..., float]:
