@@ -4,8 +4,9 @@ Eleven minutes on two cores: python -m benchmarks.throughput [--data DATA] [--qu
 
 Sides: ours in two processes of a thread each; (a) Optuna and PyTorch as their tutorials have it; (a+) the same, as
 quick as its settings make it; (b) as (a) with n_jobs=2; (c) Ray Tune with OptunaSearch, tuned, two at a time (where ray
-is installed: `pip install -r benchmarks/requirements.txt`). Every side is a process of its own, which is timed without its imports
-and without reading the data. Fashion-MNIST must be in the data folder (`make fashion-mnist`), else it is left out.
+is installed: `pip install -r benchmarks/requirements.txt`). Every side is a process of its own, which is timed without
+its imports and without reading the data. Fashion-MNIST must be in the data folder (`make fashion-mnist`), else it is
+left out.
 
 Exits 1 where the sides did not do equal work: as many samples and steps a trial, scores alike within noise.
 """

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
+from urllib.parse import urlencode
 
 import httpx
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
@@ -75,9 +76,10 @@ class Client:
         """What a sweep says so far."""
         return self._get(f"/v1/sweeps/{sweep_id}/results")
 
-    def cancel(self, sweep_id: str) -> Answer:
-        """The sweep, with its cancellation wanted."""
-        return self._answer(self._http_request("POST", f"/v1/sweeps/{sweep_id}/cancel"))
+    def act(self, sweep_id: str, action: Literal["pause", "resume", "cancel", "retry"], **params: str) -> Answer:
+        """The sweep after an action on it; the API's reference has the parameters."""
+        query = f"?{urlencode(params)}" if params else ""
+        return self._answer(self._http_request("POST", f"/v1/sweeps/{sweep_id}/{action}{query}"))
 
     def readiness(self) -> Answer:
         """What /readyz says; raises ApiError while the service is not ready."""

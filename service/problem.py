@@ -57,7 +57,7 @@ def install(app: FastAPI) -> None:
 def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     wrong = field_problems(error.errors())
-    if request.method == "GET":
+    if all(one["loc"][0] != "body" for one in error.errors()):
         return _problem(422, "The request cannot be answered", "A parameter of the query is wrong.", wrong)
     kind = request.headers.get("content-type", "none")
     if "json" not in kind:  # as `curl -d` alone sends it

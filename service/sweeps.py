@@ -1,16 +1,19 @@
 """Routes of sweeps."""
 
-from typing import Annotated
+from collections.abc import Collection
+from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, BackgroundTasks, Query, Response
 
 from sweep.errors import Conflict
 from sweep.measured import measured
+from sweep.parts import Parts
 from sweep.resolve import resolve
 from sweep.results import results
+from sweep.settings import Settings
 from sweep.slots import progress
 from sweep.spec import SweepSpec
-from sweep.store import DatasetMark, Sweep, SweepState
+from sweep.store import PAUSES, DatasetMark, Sweep, SweepState, Wanted
 
 from .context import PartsOf, SettingsOf
 from .views import ResultsView, SweepList, SweepView, sweep_state, sweep_view
@@ -59,12 +62,36 @@ def show(sweep_id: str, parts: PartsOf, settings: SettingsOf) -> SweepView:
     return _view(parts.store.get(sweep_id), parts, settings)
 
 
+@router.post("/{sweep_id}/pause")
+def pause(
+    sweep_id: str,
+    parts: PartsOf,
+    settings: SettingsOf,
+    running: Annotated[Literal["finish", "requeue"], Query(description="what becomes of running trials")] = "finish",
+) -> SweepView:
+    """Pauses a sweep: no trial begins; running ones finish, or are queued again within seconds."""
+    wanted: Wanted = "pause" if running == "finish" else "pause_now"
+    return _want(wanted, sweep_id, parts, settings, instead_of=("run", *PAUSES), can="paused")
+
+
+@router.post("/{sweep_id}/resume")
+def resume(sweep_id: str, parts: PartsOf, settings: SettingsOf) -> SweepView:
+    """Goes on with a paused sweep."""
+    return _want("run", sweep_id, parts, settings, instead_of=PAUSES, can="resumed, where it is paused")
+
+
+@router.post("/{sweep_id}/retry")
+def retry(sweep_id: str, parts: PartsOf, settings: SettingsOf) -> SweepView:
+    """Tries the failed trials of a sweep again, each at its point; a sweep that had ended is open from then on."""
+    parts.reconciler.retry(parts.store.get(sweep_id))
+    return _view(parts.store.get(sweep_id), parts, settings)
+
+
 @router.post("/{sweep_id}/cancel")
 def cancel(sweep_id: str, later: BackgroundTasks, parts: PartsOf, settings: SettingsOf) -> SweepView:
-    """Cancels a sweep: waiting trials end at once, running ones after the epoch at hand; what was recorded stays."""
+    """Cancels a sweep: waiting trials end at once, running ones within seconds; what was recorded stays."""
     sweep = parts.store.get(sweep_id)
-    if not parts.store.want(sweep_id, "cancel"):
-        raise Conflict(f"Sweep {sweep_id} is {sweep.state}; only a sweep that has not ended can be cancelled.")
+    _want("cancel", sweep_id, parts, settings, instead_of=get_args(Wanted), can="cancelled")
     parts.studies.cancel_waiting(parts.studies.slots(sweep))
     later.add_task(parts.reconciler.look_at, sweep)
     return _view(parts.store.get(sweep_id), parts, settings)
@@ -86,6 +113,16 @@ def show_results(sweep_id: str, parts: PartsOf) -> ResultsView:
         scenarios=found.scenarios,
         notes=found.notes,
     )
+
+
+def _want(
+    wanted: Wanted, sweep_id: str, parts: Parts, settings: Settings, *, instead_of: Collection[Wanted], can: str
+) -> SweepView:
+    if not parts.store.want(sweep_id, wanted, instead_of=instead_of):
+        sweep = parts.store.get(sweep_id)
+        state = sweep.state or f"to {sweep.wanted.replace('_', ' ')}"
+        raise Conflict(f"Sweep {sweep_id} is {state}; only a sweep that has not ended can be {can}.")
+    return _view(parts.store.get(sweep_id), parts, settings)
 
 
 def _view(sweep: Sweep, parts: PartsOf, settings: SettingsOf) -> SweepView:

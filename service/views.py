@@ -1,7 +1,6 @@
 """What the API answers: response models, made from what the stores hold. Requests are `sweep.spec`."""
 
 from datetime import datetime
-from typing import Literal
 
 from pydantic import BaseModel
 
@@ -9,7 +8,7 @@ from sweep.results import ScenarioResult
 from sweep.settings import Settings
 from sweep.slots import Outcome, Slot, SlotState
 from sweep.spec import SweepSpec
-from sweep.store import Sweep, SweepState
+from sweep.store import PAUSES, Sweep, SweepState, Wanted
 
 
 class ScenarioView(BaseModel):
@@ -48,7 +47,7 @@ class SweepView(BaseModel):
     id: str
     name: str
     state: SweepState
-    wanted: Literal["run", "cancel"]
+    wanted: Wanted
     created_at: datetime
     ended_at: datetime | None
     spec: SweepSpec
@@ -138,6 +137,8 @@ def sweep_state(sweep: Sweep, counts: dict[str, int]) -> SweepState:
     """The state of a sweep: what was written when it ended, else whether anything has begun."""
     if sweep.state is not None:
         return sweep.state
+    if sweep.wanted in PAUSES and not counts["running"]:
+        return "paused"
     return "queued" if counts["waiting"] == counts["total"] else "running"
 
 

@@ -27,6 +27,7 @@ def attempt_of(trial: FrozenTrial) -> Attempt:
         value=trial.value if trial.state == TrialState.COMPLETE else None,
         replicates=attrs.get("replicates", []),
         run_id=attrs.get("run_id"),
+        asked=attrs.get("asked", False),
     )
 
 

@@ -135,7 +135,7 @@ def _locked(url: URL) -> Iterator[Connection]:
 
 
 def create_where_missing(url: URL) -> None:
-    """Makes the database that `url` names on a server that lacks it. Raises DatabaseAway where there is no such server."""
+    """Makes the database that `url` names on a server that lacks it. Raises DatabaseAway without a server."""
     try:
         with _connected(url):
             return

@@ -6,8 +6,11 @@ and every step may be done twice.
 
 import logging
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
-from .errors import Unavailable
+from .errors import Conflict, Unavailable
 from .slots import Slot, has_ended, progress
 from .store import Store, Sweep, SweepState
 from .studies import Studies
@@ -50,15 +53,42 @@ class Reconciler:
 
     def look_at(self, sweep: Sweep, *, busy: bool = False) -> None:
         """Lays what is missing of one sweep, repairs it, and closes it where all its trials have ended."""
+        with self._lease(sweep) as extend:
+            found = self._store.get(sweep.id)
+            if extend is None or found.ended_at is not None:
+                return
+            slots = self._repaired(found, busy=busy)
+            if has_ended(progress(slots)) and extend():
+                self._close(found, slots)
+
+    def retry(self, sweep: Sweep) -> None:
+        """Tries again what failed of a sweep, which is open from then on, whether it had ended or not.
+
+        Raises:
+            Conflict: where nothing failed, the sweep was cancelled, or somebody looks at it this very moment.
+        """
+        with self._lease(sweep) as extend:
+            found = self._store.get(sweep.id)
+            slots = self._studies.slots(found)
+            if extend is None:
+                raise Conflict(f"Sweep {sweep.id} is being looked after; ask again in a moment.")
+            if found.wanted == "cancel":
+                raise Conflict(f"Sweep {sweep.id} was cancelled; submit it anew.")
+            if not any(slot.state == "failed" for slot in slots):
+                raise Conflict(f"No trial of sweep {sweep.id} has failed; there is nothing to try again.")
+            if found.ended_at is not None:  # before anything waits: a sweep without work is closed again
+                self._store.reopen(sweep.id)
+            self._studies.retry(found, slots)
+
+    @contextmanager
+    def _lease(self, sweep: Sweep) -> Iterator[Callable[[], bool] | None]:
+        """A lease on the sweep and how to extend it; None where somebody else has it."""
         name, holder = f"reconcile/{sweep.id}", f"{self._holder}/{secrets.token_hex(4)}"
         if not self._store.lease(name, holder=holder, seconds=_LEASE_S):
+            yield None
             return
         try:
-            found = self._store.get(sweep.id)
-            if found.ended_at is None:
-                slots = self._repaired(found, busy=busy)
-                if has_ended(progress(slots)) and self._store.extend(name, holder=holder, seconds=_LEASE_S):
-                    self._close(found, slots)
+            yield partial(self._store.extend, name, holder=holder, seconds=_LEASE_S)
         finally:
             self._store.release(name, holder=holder)
 

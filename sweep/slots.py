@@ -41,6 +41,8 @@ class Attempt:
     replicates: Sequence[Replicate]
     run_id: str | None
     """The MLflow run of this attempt."""
+    asked: bool = False
+    """True where a user asked to try again what had failed."""
 
     @property
     def runs(self) -> bool:
@@ -79,7 +81,8 @@ class Slot:
         """True where the last attempt was lost or stopped, and another one is owed."""
         if not self.is_wanted or not self.attempts or self.attempts[-1].outcome not in _REQUEUED:
             return False
-        return sum(attempt.outcome == "lost" for attempt in self.attempts) <= self.max_retry
+        since = max((at for at, attempt in enumerate(self.attempts) if attempt.asked), default=0)
+        return sum(attempt.outcome == "lost" for attempt in self.attempts[since:]) <= self.max_retry
 
     @property
     def last(self) -> Attempt | None:

@@ -1,27 +1,29 @@
-"""The store of sweeps: what was asked, by the time it was asked, and what is wanted of it (run or cancel).
+"""The store of sweeps: what was asked, by the time it was asked, and what is wanted of it.
 
 Trials are Optuna's (`studies`), observations MLflow's (`tracking`). Two columns are copies, made when a sweep ends
 so that lists are fast: `state` and `progress`, both counted from Optuna's trials (`Ledger.close` writes them).
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from sqlalchemy import Engine, RowMapping, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, and_, insert, null, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from .clock import moment
 from .errors import NotFound
-from .patience import Patience, patiently
+from .patience import patiently
 from .plan import Scenario, StudyPlan, studies
+from .presence import Presence
 from .resolve import ResolvedSweep
 from .spec import SweepSpec
-from .tables import LEASES, SWEEPS, WORKERS
+from .tables import SWEEPS
 
-Wanted = Literal["run", "cancel"]
+Wanted = Literal["run", "pause", "pause_now", "cancel"]
+"""What is to become of a sweep; in a pause running trials end in peace, in a pause now they are queued again."""
+PAUSES: tuple[Wanted, ...] = ("pause", "pause_now")
 SweepState = Literal["queued", "running", "paused", "finished", "cancelled", "failed"]
 
 
@@ -58,17 +60,12 @@ class Sweep:
         return studies(self.spec, len(self.scenarios))
 
 
-class Store:
+class Store(Presence):
     """Sweeps, leases and signs of life in the database; every method is one transaction.
 
     Leases and signs of life go by the database's clock, never by a host's. Where the database stays away every method
     raises DatabaseAway; all but `beat` and `ping` try again first.
     """
-
-    def __init__(self, engine: Engine, patience: Patience | None = None) -> None:
-        """Takes an engine from `database.engine_for`, its tables migrated."""
-        self._engine = engine
-        self.patience = patience or Patience()
 
     def add(self, resolved: ResolvedSweep, dataset: DatasetMark) -> Sweep:
         """Stores a sweep under a new id; once this returns, the sweep is promised."""
@@ -136,9 +133,16 @@ class Store:
         with self._engine.begin() as connection:
             return [_sweep(row) for row in connection.execute(query).mappings()]
 
-    def want(self, sweep_id: str, wanted: Wanted) -> bool:
-        """Writes what is wanted of a sweep; False where it has ended already."""
-        return self._change(sweep_id, {"wanted": wanted})
+    def want(self, sweep_id: str, wanted: Wanted, *, instead_of: Collection[Wanted] = get_args(Wanted)) -> bool:
+        """Writes what is wanted of a sweep; False where it has ended already, or something else was wanted."""
+        return self._change(sweep_id, {"wanted": wanted}, SWEEPS.c.wanted.in_(instead_of))
+
+    @patiently
+    def reopen(self, sweep_id: str) -> None:
+        """Makes a sweep that has ended one that has not."""
+        values = {"wanted": "run", "ended_at": None, "state": None, "progress": null()}
+        with self._engine.begin() as connection:
+            connection.execute(update(SWEEPS).where(SWEEPS.c.id == sweep_id).values(**values))
 
     @patiently
     def wanted(self, sweep_id: str) -> Wanted:
@@ -157,70 +161,11 @@ class Store:
         return self._change(sweep_id, {"ended_at": _now(), "state": state, "progress": dict(progress)})
 
     @patiently
-    def _change(self, sweep_id: str, values: Mapping[str, object]) -> bool:
-        query = update(SWEEPS).where(SWEEPS.c.id == sweep_id, SWEEPS.c.ended_at.is_(None)).values(**values)
+    def _change(self, sweep_id: str, values: Mapping[str, object], *conditions: ColumnElement[bool]) -> bool:
+        still_open = and_(SWEEPS.c.id == sweep_id, SWEEPS.c.ended_at.is_(None), *conditions)
+        query = update(SWEEPS).where(still_open).values(**values)
         with self._engine.begin() as connection:
             return connection.execute(query).rowcount == 1
-
-    def lease(self, name: str, *, holder: str, seconds: float) -> bool:
-        """True where `holder` now holds the lease called `name`, until it expires or is released.
-
-        It excludes everybody, `holder` included: a second thread of one process needs a lease as any other.
-        """
-        return self.patience.insist(lambda again: self._take(name, holder, seconds, again=again))
-
-    def _take(self, name: str, holder: str, seconds: float, *, again: bool) -> bool:
-        """Takes a lease; `again` it may be held already, since an outage left open whether it was taken."""
-        values = {"holder": holder, "expires_at": moment(seconds)}
-        expired, mine = LEASES.c.expires_at < moment(), LEASES.c.holder == holder
-        free = and_(LEASES.c.name == name, or_(expired, mine) if again else expired)
-        try:
-            with self._engine.begin() as connection:
-                if connection.execute(update(LEASES).where(free).values(**values)).rowcount == 1:
-                    return True
-                connection.execute(insert(LEASES).values(name=name, **values))
-        except IntegrityError:
-            return False
-        return True
-
-    @patiently
-    def extend(self, name: str, *, holder: str, seconds: float) -> bool:
-        """Holds a lease for `seconds` from now; False where it has expired and somebody else holds it."""
-        mine = and_(LEASES.c.name == name, LEASES.c.holder == holder)
-        with self._engine.begin() as connection:
-            return connection.execute(update(LEASES).where(mine).values(expires_at=moment(seconds))).rowcount == 1
-
-    @patiently
-    def release(self, name: str, *, holder: str) -> None:
-        """Gives a lease back before it expires."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(LEASES).where(LEASES.c.name == name, LEASES.c.holder == holder))
-
-    def beat(self, worker: str) -> None:
-        """Gives a sign of life; the first one signs the worker on."""
-        now = moment()
-        with self._engine.begin() as connection:
-            if connection.execute(update(WORKERS).where(WORKERS.c.name == worker).values(beat_at=now)).rowcount == 0:
-                connection.execute(insert(WORKERS).values(name=worker, started_at=now, beat_at=now))
-
-    @patiently
-    def sign_off(self, worker: str) -> None:
-        """Takes a leaving worker's row away, so that nobody waits for its signs of life."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(WORKERS).where(WORKERS.c.name == worker))
-
-    @patiently
-    def living(self, *, grace_s: float) -> set[str]:
-        """The workers that gave a sign of life within `grace_s` seconds; the others' rows are taken away."""
-        dead = WORKERS.c.beat_at < moment(-grace_s)
-        with self._engine.begin() as connection:
-            connection.execute(delete(WORKERS).where(dead))
-            return set(connection.execute(select(WORKERS.c.name)).scalars())
-
-    def ping(self) -> None:
-        """Raises SQLAlchemy's error where the database does not answer."""
-        with self._engine.begin() as connection:
-            connection.execute(select(1))
 
 
 def _new_id() -> str:

@@ -132,7 +132,7 @@ class Studies:
                     plan=plan,
                     attempts=tuple(tried),
                     max_retry=self._max_retry,
-                    is_wanted=sweep.wanted == "run",
+                    is_wanted=sweep.wanted != "cancel",
                 )
                 for number, tried in attempts.items()
             ]
@@ -170,10 +170,17 @@ class Studies:
         Call it under a lease.
         """
         due = [slot for slot in slots if slot.is_due]
-        for slot in due:
-            assert slot.last is not None, "a slot that is due has an attempt"
-            self._trials.add(sweep, slot.plan, slot=slot.number, point=dict(slot.last.params))
+        self._queue_again(sweep, due)
         return bool(due)
+
+    def retry(self, sweep: Sweep, slots: Sequence[Slot]) -> None:
+        """Queues another attempt of every slot that failed, as a user asked. Call it under a lease."""
+        self._queue_again(sweep, [slot for slot in slots if slot.state == "failed"], asked=True)
+
+    def _queue_again(self, sweep: Sweep, slots: Sequence[Slot], **attrs: object) -> None:
+        for slot in slots:
+            assert slot.last is not None, "what is tried again was tried before"
+            self._trials.add(sweep, slot.plan, slot=slot.number, point=dict(slot.last.params), **attrs)
 
     def _point(self, sweep: Sweep, slot: Slot) -> dict[str, float]:
         """The slot's point where it is known beforehand, else nothing. The points of a study are drawn at once."""

@@ -1,5 +1,6 @@
 """A sweep's summary run in MLflow: its results as a picture, a table and JSON."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -11,17 +12,19 @@ from .predictions import is_dense, predictions_picture
 from .results import Contender, Results, results
 from .slots import Slot
 from .store import Sweep
-from .tracking import SUMMARY, SWEEP_TAG, TRIAL_TAG, Tracking
+from .tracking import RESULTS_TAG, SUMMARY, SWEEP_TAG, TRIAL_TAG, Tracking
 
 _log = logging.getLogger(__name__)
 
 
 def write_summary(sweep: Sweep, slots: list[Slot], *, experiment_id: str, tracking: Tracking) -> None:
-    """Writes the summary run, unless it is there already."""
-    if tracking.summaries(experiment_id):
-        return
+    """Writes the summary run, unless it is there already; one of other results, before a retry, goes."""
     found = results(sweep, slots)
     files = dict(artifacts(found, sweep))
+    mark = hashlib.sha256(files["results.json"]).hexdigest()[:16]
+    written = tracking.summaries(experiment_id)
+    if mark in written.values():
+        return
     if is_dense(sweep) and any(scenario.best or scenario.baselines for scenario in found.scenarios):
         try:
             files["predictions.png"] = predictions_picture(sweep, slots, tracking)
@@ -35,10 +38,12 @@ def write_summary(sweep: Sweep, slots: list[Slot], *, experiment_id: str, tracki
             "loss": sweep.spec.loss.name,
             "objective": sweep.spec.objective,
         },
-        tags={SWEEP_TAG: sweep.id, TRIAL_TAG: SUMMARY, "mlflow.note.content": markdown(found)},
+        tags={SWEEP_TAG: sweep.id, TRIAL_TAG: SUMMARY, RESULTS_TAG: mark, "mlflow.note.content": markdown(found)},
     )
     tracking.add_artifacts(run_id, files)
     tracking.end(run_id, "FINISHED")
+    for outdated in written:
+        tracking.delete(outdated)
 
 
 def artifacts(found: Results, sweep: Sweep) -> Mapping[str, bytes]:

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from tenacity import (
     RetryCallState,
@@ -38,10 +38,11 @@ RUN_STATUSES: Mapping[Outcome | None, RunStatus] = {
 }
 """How a run ends, by how its attempt did."""
 TRAJECTORY = "trajectory.parquet"
-SWEEP_TAG, TRIAL_TAG, REASON_TAG, NOTE_TAG = (
+SWEEP_TAG, TRIAL_TAG, REASON_TAG, RESULTS_TAG, NOTE_TAG = (
     "evenhand.sweep",
     "evenhand.trial",
     "evenhand.reason",
+    "evenhand.results",
     "mlflow.note.content",
 )
 SUMMARY = "summary"
@@ -118,11 +119,17 @@ class Tracking:
 
     def running(self, experiment_id: str) -> list[str]:
         """The ids of the experiment's runs that have not ended."""
-        return self._search(experiment_id, "attributes.status = 'RUNNING'")
+        found = self._search(experiment_id, "attributes.status = 'RUNNING'")
+        return [str(run.info.run_id) for run in found]
 
-    def summaries(self, experiment_id: str) -> list[str]:
-        """The ids of the experiment's finished summary runs: none or one."""
-        return self._search(experiment_id, f"tags.`{TRIAL_TAG}` = '{SUMMARY}' and attributes.status = 'FINISHED'")
+    def summaries(self, experiment_id: str) -> dict[str, str]:
+        """The experiment's finished summary runs, none or one: which results each is of, by the run's id."""
+        found = self._search(experiment_id, f"tags.`{TRIAL_TAG}` = '{SUMMARY}' and attributes.status = 'FINISHED'")
+        return {str(run.info.run_id): run.data.tags.get(RESULTS_TAG, "") for run in found}
+
+    def delete(self, run_id: str) -> None:
+        """Deletes a run, as MLflow does it: it can be restored there."""
+        self._insist(lambda: self._client.delete_run(run_id))
 
     def artifact(self, run_id: str, name: str) -> bytes:
         """A file that a run keeps.
@@ -145,9 +152,8 @@ class Tracking:
         """Raises Unavailable where MLflow does not answer."""
         self._insist(lambda: self._client.search_experiments(max_results=1))
 
-    def _search(self, experiment_id: str, query: str) -> list[str]:
-        found = self._insist(lambda: self._client.search_runs([experiment_id], query, max_results=10_000))
-        return [str(run.info.run_id) for run in found]
+    def _search(self, experiment_id: str, query: str) -> Sequence[Run]:
+        return self._insist(lambda: self._client.search_runs([experiment_id], query, max_results=10_000))
 
     def _send(self, run_id: str, points: Sequence[Point]) -> None:
         metrics = [Metric(point.key, point.value, point.timestamp_ms, point.step) for point in points]

@@ -42,9 +42,9 @@ class Trials:
         """Closes the connections that lie ready."""
         self._engine.dispose()
 
-    def add(self, sweep: Sweep, plan: StudyPlan, *, slot: int, point: dict[str, float]) -> None:
+    def add(self, sweep: Sweep, plan: StudyPlan, *, slot: int, point: dict[str, float], **attrs: object) -> None:
         """Queues an attempt at a slot. It is not tried again: it may have been queued."""
-        self._make(sweep, plan).enqueue_trial(point, user_attrs={"slot": slot})
+        self._make(sweep, plan).enqueue_trial(point, user_attrs={"slot": slot, **attrs})
 
     @patiently
     def of(self, sweep: Sweep, plan: StudyPlan, *, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:

@@ -112,7 +112,7 @@ class Batch:
             self._each(claim, partial(self._begin, claim, data, dataset))
         if not self._attempts or self._room is None:
             return
-        training = Training([], data, width=self._room.width, graphs=self._settings.cuda_graphs)
+        training = Training([], data, width=self._room.width, graphs=self._settings.cuda_graphs, heed=self._wishes.heed)
         self._seat(training)
         self._fill(training, self._room, data, dataset)
         while training.live:
@@ -167,7 +167,7 @@ class Batch:
 
     def _claimed(self, trials: int) -> list[Claim]:
         claims: list[Claim] = []
-        if trials < 1:
+        if trials < 1 or not self._wishes.takes_more:
             return claims
         try:
             workers = max(len(self._store.living(grace_s=self._settings.heartbeat_grace_s)), 1)

@@ -1,15 +1,18 @@
 """What others want of a worker in the midst of a batch: that it leaves, gives up a sweep, or looks around."""
 
+import logging
 import threading
 import time
 
 from sweep.parts import Parts
 from sweep.slots import Outcome
-from sweep.store import Sweep
+from sweep.store import Sweep, Wanted
 
 _LOOK_EVERY_S = 1.0
 _RECONCILE_EVERY_S = 15.0
 """A batch lasts as long as its scenario has waiting trials; other sweeps are looked after meanwhile."""
+
+_log = logging.getLogger(__name__)
 
 
 class Interrupted(Exception):
@@ -23,15 +26,21 @@ class Interrupted(Exception):
 
 
 class Wishes:
-    """Looked up between two epochs, each as often as it is worth."""
+    """Looked up between two steps, each as often as it is worth."""
 
     def __init__(self, sweep: Sweep, parts: Parts, *, stop: threading.Event) -> None:
         """`stop` is set when the worker is to leave."""
+        self._wanted: Wanted = "run"
         self._sweep, self._store, self._reconciler, self._stop = sweep, parts.store, parts.reconciler, stop
         self._looked_at, self._reconciled_at = 0.0, time.monotonic()
 
+    @property
+    def takes_more(self) -> bool:
+        """False while a batch is to end in peace and to begin nothing new."""
+        return self._wanted == "run"
+
     def heed(self) -> None:
-        """Goes on where nobody wants anything else.
+        """Goes on where nobody wants anything else; and where nobody can be asked, since the database is away.
 
         Raises:
             Interrupted: where the worker is to leave, or the sweep was cancelled.
@@ -41,8 +50,17 @@ class Wishes:
         now = time.monotonic()
         if now - self._looked_at > _LOOK_EVERY_S:
             self._looked_at = now
-            if self._store.wanted(self._sweep.id) == "cancel":
+            try:
+                self._wanted = self._store.wanted(self._sweep.id)
+            except Exception as error:
+                _log.warning("nobody to ask", extra={"action": "nobody_to_ask", "reason": str(error)})
+            if self._wanted == "cancel":
                 raise Interrupted("cancelled", "The sweep was cancelled.")
+            if self._wanted == "pause_now":
+                raise Interrupted("stopped", "The sweep was paused; the trial is tried again when it goes on.")
         if now - self._reconciled_at > _RECONCILE_EVERY_S:
             self._reconciled_at = now
-            self._reconciler.run(busy=True)
+            try:
+                self._reconciler.run(busy=True)
+            except Exception as error:
+                _log.warning("nothing looked after", extra={"action": "nothing_looked_after", "reason": str(error)})

@@ -17,7 +17,7 @@ SMALL: Answer = {
     "baselines": ["cross_entropy"],
     "training": {"epochs": 1},
 }
-COMMANDS = ("up", "demo", "worker", "submit", "list", "show", "watch", "results", "cancel")
+COMMANDS = ("up", "demo", "worker", "submit", "list", "show", "watch", "results", "pause", "resume", "retry", "cancel")
 
 
 @pytest.fixture(scope="module")

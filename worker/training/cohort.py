@@ -3,7 +3,7 @@
 Shapes: K members, R replicates (seeds and samples that members share), B samples a batch, C classes, S steps.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -21,14 +21,20 @@ from .stacked import drawing, stack
 from .trace import State, Trace, mean_weight, tally
 from .trial import Member
 
+Heed = Callable[[], None]
+"""Asks whether somebody wants something else, and raises where they do."""
+
 
 class Cohort:
     """Members in training together, which differ in numbers but not in shapes or steps."""
 
-    def __init__(self, members: Sequence[Member], data: DeviceData, *, graphs: bool = False) -> None:
+    def __init__(
+        self, members: Sequence[Member], data: DeviceData, *, graphs: bool = False, heed: Heed = lambda: None
+    ) -> None:
         """Builds every member's model on the CPU from its seed, stacks them and moves them to the data's device.
 
-        With `graphs` the steps on a GPU are replayed from a recording.
+        With `graphs` the steps on a GPU are replayed from a recording. `heed` is called before each step and each
+        batch of an evaluation; what it raises ends the training at once.
 
         Raises ValueError where a trial names what there is not, or models cannot be stacked.
         """
@@ -37,7 +43,7 @@ class Cohort:
             raise ValueError(
                 f"Expected an optimizer among {', '.join(OPTIMIZERS)}, got {spec.optimizer!r}. Name one of these."
             )
-        self._data = data
+        self._data, self._heed = data, heed
         self._test_index = torch.arange(len(data.test), device=data.device)
         self._dtype = torch.float64 if spec.precision == "float64" else torch.float32
         # Members of one seed begin alike, so that they pair.
@@ -100,6 +106,7 @@ class Cohort:
         step = self._recorded or self._step
         rates = self._optimizer.rates(factors_SK, done_K=done_K, like=self._flat.values_KP)
         for index_RB, rates_of_step in zip(batches, rates, strict=True):
+            self._heed()
             inputs_RB, target_RB = self._batches.of(index_RB, augment=self.spec.augment)
             losses.append(step(inputs_RB, target_RB, *rates_of_step))
             if self._data.train.is_dense:
@@ -218,6 +225,7 @@ class Cohort:
         self.model.eval()
 
         def logits_of(index_RB: Tensor) -> Tensor:
+            self._heed()
             inputs = self._data.prepare(part.inputs_of(index_RB.flatten()))
             return self._forward(self._batches.to_members(by_replicate(inputs, index_RB)))
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .cohort import Cohort
+from .cohort import Cohort, Heed
 from .data import DeviceData
 from .models import build_model
 from .record import EpochRecord, Evaluation, Seen, epoch_records, evaluation_of, to_host
@@ -46,12 +46,13 @@ class Training:
     """
 
     def __init__(
-        self, members: Sequence[Member], data: DeviceData, *, width: int = sys.maxsize, graphs: bool = False
-    ) -> None:
-        """Builds every member's model, optimizer and loss on the data's device; `graphs` as in `Cohort`."""
+        self, members: Sequence[Member], data: DeviceData, *, width: int = sys.maxsize, graphs: bool = False,
+        heed: Heed = lambda: None,
+    ) -> None:  # fmt: skip
+        """Builds every member's model, optimizer and loss on the data's device; `graphs` and `heed` as in `Cohort`."""
         if width < 1:
             raise ValueError(f"Expected a width of at least 1, got {width}. Give how many members may learn as one.")
-        self._data, self._width, self._graphs = data, width, graphs
+        self._data, self._width, self._graphs, self._heed = data, width, graphs, heed
         self._members: list[Member] = []
         self._groups: list[_Group] = []
         self.join(members)
@@ -150,7 +151,9 @@ class Training:
         return labels
 
     def _fresh(self, positions: Sequence[int]) -> Cohort:
-        return Cohort([self._members[position] for position in positions], self._data, graphs=self._graphs)
+        return Cohort(
+            [self._members[position] for position in positions], self._data, graphs=self._graphs, heed=self._heed
+        )
 
     def _rest(self) -> None:
         """Sets members that have had all their epochs apart from those that go on."""
