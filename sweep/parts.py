@@ -22,6 +22,8 @@ class Parts:
     store: Store
     studies: Studies
     tracking: Tracking
+    tracking_once: Tracking
+    """The same for what is not worth waiting for: it tries once."""
     datasets: Datasets
     reconciler: Reconciler
 
@@ -43,11 +45,12 @@ class Parts:
         tracking = Tracking(settings.mlflow_tracking_uri, stop=stop)
         once = threading.Event()
         once.set()
-        impatient = Tracking(settings.mlflow_tracking_uri, stop=once)
+        tracking_once = Tracking(settings.mlflow_tracking_uri, stop=once)
         return cls(
             store=store,
             studies=studies,
             tracking=tracking,
+            tracking_once=tracking_once,
             datasets=Datasets(settings.data_dir),
-            reconciler=Reconciler(store, studies, impatient, holder=holder, grace_s=settings.heartbeat_grace_s),
+            reconciler=Reconciler(store, studies, tracking_once, holder=holder, grace_s=settings.heartbeat_grace_s),
         )

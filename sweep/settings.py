@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     """Which of the GPUs that a worker can see it takes, counted round."""
     cuda_graphs: bool = False
     """Whether steps on a GPU are recorded and replayed."""
+    checkpoint_s: int = Field(60, ge=0)
+    """Seconds of training after which a trial is checkpointed, at the end of the epoch at hand, and again."""
     curve_points: int = Field(12, ge=2)
     """Of how many epochs, at most, a trial's curves by class are in MLflow; its epochs.parquet has them all."""
     log_json: bool = False
@@ -70,6 +72,7 @@ class Settings(BaseSettings):
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
             "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
             "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
             "MLFLOW_ENABLE_AI_GATEWAY": "false",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",

@@ -39,6 +39,8 @@ class Claim:
     params: Mapping[str, float]
     """What Optuna suggested; fixed parameters are not among them."""
     trial: Trial = field(repr=False)
+    follows: str | None = None
+    """The run of the attempt that was lost before this one."""
 
 
 class Studies:
@@ -180,7 +182,8 @@ class Studies:
     def _queue_again(self, sweep: Sweep, slots: Sequence[Slot], **attrs: object) -> None:
         for slot in slots:
             assert slot.last is not None, "what is tried again was tried before"
-            self._trials.add(sweep, slot.plan, slot=slot.number, point=dict(slot.last.params), **attrs)
+            follows = {} if attrs or slot.last.run_id is None else {"follows": slot.last.run_id}
+            self._trials.add(sweep, slot.plan, slot=slot.number, point=dict(slot.last.params), **follows, **attrs)
 
     def _point(self, sweep: Sweep, slot: Slot) -> dict[str, float]:
         """The slot's point where it is known beforehand, else nothing. The points of a study are drawn at once."""
@@ -206,7 +209,15 @@ class Studies:
             _log.exception("no point", extra={"action": "no_point", "sweep": sweep.id, "worker": worker})
             self._let_go(waiting, "failed", f"No point was found: {type(error).__name__}: {error}")
             return []
-        return [Claim(number=waiting.user_attrs["slot"], plan=plan, params=params, trial=trial)]
+        return [
+            Claim(
+                number=waiting.user_attrs["slot"],
+                plan=plan,
+                params=params,
+                trial=trial,
+                follows=waiting.user_attrs.get("follows"),
+            )
+        ]
 
     def _let_go(self, waiting: FrozenTrial, outcome: Outcome, reason: str) -> None:
         try:

@@ -15,6 +15,7 @@ from .pictures import pictures
 from .room import Room
 from .run_record import run_name, run_params, run_tags
 from .training.data import DeviceData
+from .training.trace import State
 from .training.trainer import Training
 from .training.trial import Member
 
@@ -31,6 +32,8 @@ class Attempt:
     run_id: str
     positions: Sequence[int] = ()
     """Where its members are in the training."""
+    states: Sequence[State | None]
+    """What its members begin with where they go on from a checkpoint, else None."""
 
 
 def start_attempt(
@@ -58,7 +61,8 @@ def start_attempt(
         epochs=sweep.spec.training.epochs,
         curve_points=curve_points,
     )
-    return Attempt(claim=claim, members=members, observation=observation, run_id=run_id)
+    states = [None] * len(members)
+    return Attempt(claim=claim, members=members, observation=observation, run_id=run_id, states=states)
 
 
 def keep_files(

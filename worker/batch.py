@@ -18,6 +18,7 @@ from sweep.store import Sweep
 from sweep.studies import Claim
 
 from .attempt import Attempt, end_attempt, keep_files, start_attempt
+from .checkpoint import Checkpoints
 from .members import replicates, trial_spec
 from .pace import Paces
 from .room import Room
@@ -49,9 +50,9 @@ class Batch:
         self._scenario, self._plans = sweep.scenarios[at], [plan for plan in sweep.studies if plan.scenario == at]
         self._open = {claim.number: claim for claim in claims}
         self._store, self._studies, self._tracking = parts.store, parts.studies, parts.tracking
-        self._settings, self._paces = settings, paces
-        self._worker, self._stop = worker, stop
+        self._settings, self._paces, self._worker, self._stop = settings, paces, worker, stop
         self._attempts: dict[int, Attempt] = {}
+        self._checkpoints = Checkpoints(parts.tracking, parts.tracking_once, every_s=settings.checkpoint_s)
         self._wishes = Wishes(sweep, parts, stop=stop)
         self._room: Room | None = None
         self._filled_at = 0.0
@@ -88,11 +89,12 @@ class Batch:
         members = replicates(trial, spec=sweep.spec, scenario=self._scenario, dataset=dataset)
         if self._room is None:
             self._room = Room.of(members, data, width=self._settings.width, paces=self._paces)
-        attempt = self._attempts[claim.number] = start_attempt(
+        attempt = start_attempt(
             claim, members, sweep=sweep, scenario=self._scenario, data=data, content=dataset.info.content,
             room=self._room, curve_points=self._settings.curve_points, tracking=self._tracking,
             experiment_id=self._experiment_id, worker=self._worker,
         )  # fmt: skip
+        self._attempts[claim.number] = self._checkpoints.resumed(attempt)
         self._studies.note_run(claim, attempt.run_id)
 
     def _each(self, claim: Claim, step: Callable[[], None]) -> None:
@@ -123,6 +125,8 @@ class Batch:
                 records = [by_member[position] for position in attempt.positions if position in by_member]
                 self._each(attempt.claim, partial(self._take_in, attempt, records))
             self._finish_those_at_their_end(training, by_member, data=data)
+            for attempt in self._attempts.values():
+                self._checkpoints.keep(attempt, training)
             gone = before.keys() - self._attempts.keys()
             if gone:
                 held = set(training.held)
@@ -146,7 +150,8 @@ class Batch:
         new = [attempt for attempt in self._attempts.values() if not attempt.positions]
         before = set(training.held)
         try:
-            positions = iter(training.join([member for attempt in new for member in attempt.members]))
+            members = [member for attempt in new for member in attempt.members]
+            positions = iter(training.join(members, [state for attempt in new for state in attempt.states]))
         except Exception as error:
             training.drop(set(training.held) - before)
             for attempt in new:
@@ -177,8 +182,7 @@ class Batch:
                         self._sweep, worker=self._worker, width=width, workers=workers, plan=plan
                     )
         except Exception:  # those in training go on; what was claimed in vain is queued again after the batch
-            facts = {"action": "no_claim", "sweep": self._sweep.id, "worker": self._worker}
-            _log.warning("no further claim", exc_info=True, extra=facts)
+            _log.warning("no further claim", exc_info=True, extra={"action": "no_claim", "sweep": self._sweep.id})
         return claims
 
     def _take_in(self, attempt: Attempt, records: Sequence[EpochRecord]) -> None:

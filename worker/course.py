@@ -30,6 +30,11 @@ class Course:
         return {key: value for key, value in metrics.items() if key not in self._left_out}
 
     @property
+    def rows(self) -> list[dict[str, float]]:
+        """Every epoch's metrics, with the `epoch` itself."""
+        return [dict(row) for row in self._rows]
+
+    @property
     def left_out(self) -> tuple[int, Mapping[str, float]]:
         """The last epoch, and what MLflow did not get of it: it should where no other epoch follows."""
         return int(self._rows[-1]["epoch"]), self._left_out

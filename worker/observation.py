@@ -1,10 +1,12 @@
 """What is seen of one trial: metrics by epoch, and at its end the trajectory, the pictures and the scores."""
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from sweep.figures import ClassCurves, importance_figure
@@ -15,6 +17,9 @@ from sweep.tracking import TRAJECTORY
 from .course import Course
 from .training.metrics import iou, mean_iou, recall, scores
 from .training.record import EpochRecord, Evaluation
+
+Kept = Mapping[str, Any]
+"""What an observation keeps for whoever goes on from it."""
 
 
 class Observation:
@@ -60,6 +65,24 @@ class Observation:
             last_RC = [importance_SC[-1] for importance_SC in self._importances[-1]]
             metrics |= per_class("importance", np.mean(last_RC, axis=0), self._keys)
         return self._course.add(records[0].epoch, metrics)
+
+    def kept(self) -> Kept:
+        """All that was seen, in tensors, numbers and texts."""
+        return {
+            "recalls": [torch.from_numpy(recall_RC) for recall_RC in self._recalls],
+            "importances": [[torch.from_numpy(one) for one in epoch] for epoch in self._importances],
+            "pace": self._pace,
+            "course": self._course.rows,
+        }
+
+    def resume(self, kept: Kept) -> Iterator[tuple[int, Mapping[str, float]]]:
+        """Goes on from what was kept; answers every epoch with those of its metrics that MLflow gets."""
+        self._recalls = [recall_RC.numpy() for recall_RC in kept["recalls"]]
+        self._importances = [[one.numpy() for one in epoch] for epoch in kept["importances"]]
+        self._pace = [(weight, rate) for weight, rate in kept["pace"]]
+        for row in kept["course"]:
+            epoch = int(row["epoch"])
+            yield epoch, self._course.add(epoch, {key: value for key, value in row.items() if key != "epoch"})
 
     @property
     def left_out(self) -> tuple[int, Mapping[str, float]]:

@@ -26,7 +26,7 @@ def test_the_last_epoch_of_a_pruned_trial_is_whole_in_mlflow_before_its_run_ends
             )
         ])  # fmt: skip
     tracking = Mock(spec=Tracking)
-    attempt = Attempt(claim=cast("Claim", None), members=[], observation=observation, run_id="run")
+    attempt = Attempt(claim=cast("Claim", None), members=[], observation=observation, run_id="run", states=[])
     end_attempt(attempt, "pruned", "It was poor.", tracking=tracking)
     left = {"importance/cat": 1.0, "importance/dog": 2.0, "val/recall/cat": 1.0, "val/recall/dog": 0.75}
     assert [made[0] for made in tracking.method_calls] == ["log", "add_artifacts", "flush", "end"]

@@ -157,12 +157,14 @@ class Cohort:
         tensors = {name: torch.cat([tensor, theirs[name]]) for name, tensor in self._tensors().items()}
         self._hold([*self._members, *other.members], [*self._begun, *begun], tensors)
 
-    def state(self) -> State:
-        """A copy of what the members are now."""
-        replicates = [self._replicates[key] for key in self._keys]
+    def state(self, members: Sequence[int] | None = None) -> State:
+        """A copy of what these members are now, by default all."""
+        rows = list(range(len(self._members)) if members is None else members)
+        replicates = [self._replicates[self._keys[row]] for row in rows]
+        index = torch.tensor(rows, device=self._data.device)
         return State(
-            epochs_K=self.epochs,
-            tensors={name: tensor.clone() for name, tensor in self._tensors().items()},
+            epochs_K=[self.epochs[row] for row in rows],
+            tensors={name: tensor[index] for name, tensor in self._tensors().items()},
             streams=[(one.order.get_state(), one.views.get_state()) for one in replicates],
         )
 
@@ -177,7 +179,8 @@ class Cohort:
                 stream.set_state(at)
             self._replicates[key_of(member, start)] = replicate
         index = torch.tensor(list(rows), device=self._data.device)
-        self._hold(self._members, begun, {name: tensor[index] for name, tensor in state.tensors.items()})
+        tensors = {name: tensor.to(self._data.device)[index] for name, tensor in state.tensors.items()}
+        self._hold(self._members, begun, tensors)
 
     def _tensors(self) -> dict[str, Tensor]:
         importance_KC = self._criterion.importance_KC

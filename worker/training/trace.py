@@ -37,6 +37,16 @@ class State:
     streams: Sequence[tuple[Tensor, Tensor]]
     """Each member's random streams: order and augmentation."""
 
+    @classmethod
+    def of(cls, states: Sequence["State"]) -> "State":
+        """Several states as one."""
+        names = states[0].tensors
+        return cls(
+            epochs_K=[epochs for state in states for epochs in state.epochs_K],
+            tensors={name: torch.cat([state.tensors[name] for state in states]) for name in names},
+            streams=[streams for state in states for streams in state.streams],
+        )
+
 
 def tally(target_RB: Tensor, classes: int) -> Tensor:
     """Elements of each class (R, C) in a batch; what is ignored is left out."""

@@ -57,25 +57,36 @@ class Training:
         self._groups: list[_Group] = []
         self.join(members)
 
-    def join(self, members: Sequence[Member]) -> range:
-        """Takes in members at their first epoch, in free places of the cohorts first; answers their positions."""
+    def join(self, members: Sequence[Member], states: Sequence[State | None] = ()) -> range:
+        """Takes in members at their first epoch, in free places of the cohorts first; answers their positions.
+
+        Those that have one of the `states` go on from there, in cohorts of their own.
+        """
         positions = range(len(self._members), len(self._members) + len(members))
         self._members += members
+        begun = {position: state for position, state in zip(positions, states, strict=False) if state is not None}
         waiting: dict[tuple[object, ...], list[int]] = {}
         for position in positions:
-            waiting.setdefault(_shape(self._members[position]), []).append(position)
-        for shape, alike in waiting.items():
+            waiting.setdefault((position in begun, *_shape(self._members[position])), []).append(position)
+        for (has_begun, *shape), alike in waiting.items():
             width = self._width if can_stack(self._members[alike[0]].trial, self._data) else 1
-            for group in self._groups:
+            for group in () if has_begun else self._groups:
                 free = max(width - len(group.positions), 0)
-                if _shape(group.cohort.members[0]) == shape and alike[:free]:
+                if _shape(group.cohort.members[0]) == tuple(shape) and alike[:free]:
                     group.cohort.join(self._fresh(alike[:free]))
                     group.positions += alike[:free]
                     alike = alike[free:]
             for start in range(0, len(alike), width):
                 part = alike[start : start + width]
                 self._groups.append(_Group(part, self._fresh(part)))
+                if has_begun:
+                    state = State.of([begun[position] for position in part])
+                    self._groups[-1].cohort.restore(state, range(len(part)))
         return positions
+
+    def states(self, positions: Iterable[int]) -> list[State]:
+        """What each of these members is now: with it, it goes on elsewhere as if nothing had happened."""
+        return [cohort.state([k]) for cohort, k in map(self._place, positions)]
 
     @property
     def width(self) -> int:
