@@ -3,6 +3,8 @@
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from sweep.disk import check_space
+
 from .context import PartsOf, SettingsOf
 
 router = APIRouter(tags=["health"])
@@ -29,7 +31,8 @@ def healthz() -> Health:
 
 @router.get("/readyz")
 def readyz(parts: PartsOf, settings: SettingsOf) -> Readiness:
-    """Says that database and MLflow answer, or 503 with which of them does not."""
+    """Says that database and MLflow answer and that there is disk, or 503 or 507 with what there is not."""
+    check_space(settings)
     parts.store.ping()
     parts.tracking.ping()
     return Readiness(workers=len(parts.store.living(grace_s=settings.heartbeat_grace_s)))

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, BackgroundTasks, Query, Response
 
+from sweep.disk import check_space
 from sweep.errors import Conflict
 from sweep.measured import measured
 from sweep.parts import Parts
@@ -29,6 +30,7 @@ def submit(
 
     Once it is answered the sweep is promised: whoever reconciles next lays what a crash leaves of its slots.
     """
+    check_space(settings)
     info = parts.datasets.info(spec.dataset.name, options=spec.dataset.params)
     resolved = measured(resolve(spec, info), info, parts.datasets)
     sweep = parts.store.add(resolved, DatasetMark(classes=info.classes, content=info.content))

@@ -7,6 +7,7 @@ EvenhandError                 500  base; never raised itself
 ├── DatasetError              422  files that cannot be used as a data set
 ├── NotFound                  404  no sweep, trial or record of that name
 ├── Conflict                  409  an action that the state forbids
+├── NoSpace                   507  too little disk is free to begin anything
 ├── Unavailable               503  a part we lean on (MLflow) does not answer; try again
 │   └── DatabaseAway          503  the database does not answer; what may be done twice is tried again
 ├── OtherVersion              500  the database was made by a newer Evenhand
@@ -117,6 +118,13 @@ class Conflict(EvenhandError):
 
     status = 409
     title = "The state forbids it"
+
+
+class NoSpace(EvenhandError):
+    """Raised before anything new is begun; the operator makes room."""
+
+    status = 507
+    title = "Too little disk is free"
 
 
 class Unavailable(EvenhandError):

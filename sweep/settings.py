@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     """Which of the GPUs that a worker can see it takes, counted round."""
     cuda_graphs: bool = False
     """Whether steps on a GPU are recorded and replayed."""
+    disk_floor_mb: int = Field(500, ge=0)
+    """Megabytes of free disk below which no sweep is taken and no trial is begun."""
     checkpoint_s: int = Field(60, ge=0)
     """Seconds of training after which a trial is checkpointed, at the end of the epoch at hand, and again."""
     curve_points: int = Field(12, ge=2)

@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from itertools import islice
 
 from sweep.datasets import Dataset
+from sweep.disk import has_space
 from sweep.errors import EvenhandError, LateTell, Unavailable, Untold
 from sweep.parts import Parts
 from sweep.settings import Settings
@@ -28,8 +29,7 @@ from .training.record import EpochRecord, Evaluation
 from .training.trainer import Training
 from .wishes import Interrupted, Wishes
 
-_LOOK_EVERY_S = 1.0
-"""How often a training looks whether more of its scenario waits."""
+_LOOK_EVERY_S = 1.0  # whether more of the scenario waits
 _log = logging.getLogger(__name__)
 
 
@@ -172,7 +172,7 @@ class Batch:
 
     def _claimed(self, trials: int) -> list[Claim]:
         claims: list[Claim] = []
-        if trials < 1 or not self._wishes.takes_more:
+        if trials < 1 or not (self._wishes.takes_more and has_space(self._settings)):
             return claims
         try:
             workers = max(len(self._store.living(grace_s=self._settings.heartbeat_grace_s)), 1)

@@ -13,6 +13,8 @@ from types import FrameType
 
 import torch
 
+from sweep.disk import check_space
+from sweep.errors import NoSpace
 from sweep.logs import configure_logs
 from sweep.parts import Parts
 from sweep.settings import Settings
@@ -52,10 +54,11 @@ def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) 
     shelf, paces = Shelf(parts.datasets, device), Paces(settings.data_dir / "paces")
     _log.info("worker ready", extra={"action": "worker_ready", "worker": name, "device": str(device)})
     with Lifeline(parts.store, worker=name, interval_s=settings.heartbeat_interval_s):
-        looked_at = 0.0
+        looked_at, has_space = 0.0, True
         while not stop.is_set():
             try:
-                busy = _one_batch(parts, settings, shelf, paces, name=name, stop=stop)
+                has_space = _has_space(settings, before=has_space)
+                busy = has_space and _one_batch(parts, settings, shelf, paces, name=name, stop=stop)
                 if time.monotonic() - looked_at > (_RECONCILE_EVERY_S if busy else _IDLE_S):
                     looked_at = time.monotonic()
                     parts.reconciler.run()
@@ -64,6 +67,17 @@ def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) 
                 busy = False
             if not busy:
                 stop.wait(_IDLE_S)
+
+
+def _has_space(settings: Settings, *, before: bool) -> bool:
+    """Whether there is disk for more; a change for the worse is said once. What waits stays in the queue."""
+    try:
+        check_space(settings)
+    except NoSpace as error:
+        if before:
+            _log.warning("no space", extra={"action": "no_space", "reason": str(error)})
+        return False
+    return True
 
 
 def _one_batch(

@@ -75,7 +75,8 @@ def test_a_pause_of_a_third_kind_is_refused(api: httpx.Client, answered: Answer)
 
 def test_what_failed_is_tried_again(api: httpx.Client) -> None:
     training = {"epochs": 1, "optimizer": "sgd", "weight_decay": 1.0, "batch_size": 8}
-    sweep = submit(api, **ENDLESS | {"alpha": 0.1, "search": {"lr": [10.0]}, "trials": 1, "sampler": "grid", "training": training})
+    point = {"alpha": 0.1, "search": {"lr": [10.0]}, "trials": 1, "sampler": "grid"}
+    sweep = submit(api, **ENDLESS | {"training": training} | point)
     ended = await_state(api, sweep["id"])
     assert (ended["state"], ended["progress"]["failed"]) == ("failed", 1)
     again = act(api, sweep, "retry").json()

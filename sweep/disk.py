@@ -1,0 +1,27 @@
+"""The floor of free disk below which nothing new is begun."""
+
+import shutil
+
+from .errors import NoSpace
+from .settings import Settings
+
+_MB = 1_000_000
+
+
+def check_space(settings: Settings) -> None:
+    """Raises NoSpace where the data folder's disk has less than `disk_floor_mb` left."""
+    free = shutil.disk_usage(settings.data_dir).free
+    if free < settings.disk_floor_mb * _MB:
+        raise NoSpace(
+            f"{free // _MB} MB are free where the data are kept, and nothing is begun below {settings.disk_floor_mb}."
+            " Make room there, or lower EVENHAND_DISK_FLOOR_MB."
+        )
+
+
+def has_space(settings: Settings) -> bool:
+    """Whether there is disk for anything new."""
+    try:
+        check_space(settings)
+    except NoSpace:
+        return False
+    return True
