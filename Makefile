@@ -37,7 +37,7 @@ test: venv ## Runs the tests
 test-compose: venv ## Tests the containers, damage included (needs a container engine)
 	$(BIN)/python -m pytest -m compose tests/compose
 
-bench: venv ## Runs the benchmarks (half an hour on two idle cores; Fashion-MNIST where DATA has it)
+bench: venv ## Runs the benchmarks (25 minutes on two idle cores; Fashion-MNIST where DATA has it)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks --data $(DATA)
 

@@ -2,7 +2,7 @@
 
 python -m benchmarks [--data DATA] [--only NAME]... [--quick]
 
-Half an hour on two cores that do nothing else; gpu runs where there is a GPU. One that fails does not stop the
+25 minutes on two cores that do nothing else; gpu runs where there is a GPU. One that fails does not stop the
 others, but the exit status is 1 in the end. A quick run takes small sizes, to see that all works; what it writes is
 shown and thrown away.
 """
