@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from sweep.settings import Settings
 
@@ -12,7 +12,8 @@ NAMES = {
     "EVENHAND_MLFLOW_PUBLIC_URL": "https://people/mlflow/", "EVENHAND_HEARTBEAT_INTERVAL_S": "3",
     "EVENHAND_HEARTBEAT_GRACE_S": "9", "EVENHAND_MAX_RETRY": "0", "EVENHAND_DRAIN_TIMEOUT_S": "0.5",
     "EVENHAND_THREADS": "2", "EVENHAND_WIDTH": "4", "EVENHAND_LOG_JSON": "true", "EVENHAND_ALLOWED_HOSTS": "*",
-    "EVENHAND_CUDA_GRAPHS": "true", "EVENHAND_GPU": "1",
+    "EVENHAND_CUDA_GRAPHS": "true", "EVENHAND_GPU": "1", "EVENHAND_API_KEYS": "a,b", "EVENHAND_CHECKPOINT_S": "7",
+    "EVENHAND_CURVE_POINTS": "5", "EVENHAND_DISK_FLOOR_MB": "9",
 }  # fmt: skip
 
 
@@ -42,7 +43,8 @@ def test_every_setting_is_read_from_the_environment_by_its_name(monkeypatch: pyt
         "data_dir": Path("there"), "database_url": "postgresql://host/x", "mlflow_tracking_uri": "http://m:1/",
         "mlflow_public_url": "https://people/mlflow/", "heartbeat_interval_s": 3, "heartbeat_grace_s": 9,
         "allowed_hosts": "*", "max_retry": 0, "drain_timeout_s": 0.5, "threads": 2, "width": 4, "log_json": True,
-        "cuda_graphs": True, "gpu": 1,
+        "cuda_graphs": True, "gpu": 1, "api_keys": SecretStr("a,b"), "checkpoint_s": 7, "curve_points": 5,
+        "disk_floor_mb": 9,
     }  # fmt: skip
     assert Settings().database == "postgresql://host/x"
     assert Settings().mlflow_url == "https://people/mlflow"

@@ -12,7 +12,7 @@ import pytest
 
 from sweep.errors import NotFound, Unavailable
 from sweep.store import Sweep
-from sweep.tracking import SUMMARY, SWEEP_TAG, TRAJECTORY, TRIAL_TAG, RunStatus, Tracking
+from sweep.tracking import RESULTS_TAG, SUMMARY, SWEEP_TAG, TRAJECTORY, TRIAL_TAG, RunStatus, Tracking
 
 from ..conftest import impatient
 from ..gate import Gate
@@ -106,13 +106,16 @@ def test_a_reason_of_any_length_ends_a_run(tracking: Tracking, mlflow: httpx.Cli
 def test_runs_are_found_by_whether_they_run_and_what_they_are(
     tracking: Tracking, experiment_id: str, run_id: str
 ) -> None:
-    summary = tracking.start(experiment_id, name="s", params={}, tags={SWEEP_TAG: "x", TRIAL_TAG: SUMMARY})
+    tags = {SWEEP_TAG: "x", TRIAL_TAG: SUMMARY, RESULTS_TAG: "mark"}
+    summary = tracking.start(experiment_id, name="s", params={}, tags=tags)
     assert set(tracking.running(experiment_id)) == {run_id, summary}
-    assert tracking.summaries(experiment_id) == []
+    assert tracking.summaries(experiment_id) == {}
     tracking.end(summary, "FINISHED")
     tracking.end(run_id, "FINISHED")
     assert tracking.running(experiment_id) == []
-    assert tracking.summaries(experiment_id) == [summary]
+    assert tracking.summaries(experiment_id) == {summary: "mark"}
+    tracking.delete(summary)
+    assert tracking.summaries(experiment_id) == {}
 
 
 def test_a_trajectory_comes_back_as_it_was_kept(tracking: Tracking, run_id: str) -> None:

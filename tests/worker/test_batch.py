@@ -16,6 +16,7 @@ from sweep.slots import Attempt
 from sweep.store import Sweep
 from sweep.tables import SWEEPS
 from worker.training.cohort import Cohort
+from worker.training.trace import State
 from worker.training.trainer import Training
 from worker.training.trial import Member
 
@@ -79,11 +80,11 @@ def test_trials_that_find_no_place_fail_and_those_in_training_go_on(
 ) -> None:
     join = Training.join
 
-    def full(self: Training, members: Sequence[Member]) -> range:
+    def full(self: Training, members: Sequence[Member], states: Sequence[State | None] = ()) -> range:
+        positions = join(self, members, states)
         if any(member.trial.lr == 0.02 for member in members):
-            join(self, members)
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return join(self, members)
+        return positions
 
     monkeypatch.setattr(Training, "join", full)
     sweep = bench.submit(alpha=0.1, search={"lr": [0.01, 0.02, 0.03]}, training={"epochs": 2})

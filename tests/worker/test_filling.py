@@ -7,6 +7,7 @@ import optuna
 import pytest
 
 from sweep.store import Sweep
+from worker.training.trace import State
 from worker.training.trainer import Training
 from worker.training.trial import Member
 
@@ -29,8 +30,8 @@ def test_waiting_trials_take_the_places_of_those_that_are_pruned_and_nothing_els
     joined: list[tuple[int, int]] = []
     join = Training.join
 
-    def noted(self: Training, members: Sequence[Member]) -> range:
-        positions = join(self, members)
+    def noted(self: Training, members: Sequence[Member], states: Sequence[State | None] = ()) -> range:
+        positions = join(self, members, states)
         joined.append((len(members), len(self.live)))
         return positions
 

@@ -12,10 +12,12 @@ from sweep.plan import Scenario
 from sweep.store import DatasetMark, Sweep
 from sweep.studies import Claim, Studies
 from worker.members import replicates, trial_spec
+from worker.room import Room
 from worker.run_record import run_name, run_params, run_tags
 from worker.training.data import DeviceData
 
 CPU = torch.device("cpu")
+ROOM = Room(replicates=2, width=3, most=6, pace=None, stacked="no: why")
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def named(
         scenario=scenario,
         dataset=dataset,
     )
-    return run_params(sweep, scenario, members, data, content=info.content, width=3)
+    return run_params(sweep, scenario, members, data, content=info.content, room=ROOM)
 
 
 def test_a_run_carries_all_that_made_its_numbers(
@@ -73,7 +75,7 @@ def test_a_run_carries_all_that_made_its_numbers(
     expected = {
         "loss": "weighted", "reduction": "mean", "seed": 4, "seeds": [400, 401], "replicates": 2, "ratio": 50.0,
         "profile": "exponential", "class_order": "reversed", "model": "mlp", "device": "cpu",
-        "dataset_content": sweep.dataset.content, "torch": torch.__version__,
+        "dataset_content": sweep.dataset.content, "torch": torch.__version__, "width": 3, "stacked": "no: why",
     }  # fmt: skip
     assert {name: found[name] for name in expected} == expected
     assert list(found["counts"].items())[::9] == [("0", 2), ("9", 105)]  # type: ignore[attr-defined]
