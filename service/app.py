@@ -13,6 +13,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from sweep.logs import configure_logs
 from sweep.parts import Parts
+from sweep.patience import Patience
 from sweep.settings import Settings
 
 from . import catalogue, health, pictures, problem, sweeps, trials
@@ -31,7 +32,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         impatient = threading.Event()
         impatient.set()  # a request never waits for an MLflow that is away
-        app.state.parts = Parts.connect(known, holder=f"api-{socket.gethostname()}-{os.getpid()}", stop=impatient)
+        holder = f"api-{socket.gethostname()}-{os.getpid()}"
+        app.state.parts = Parts.connect(known, holder=holder, stop=impatient, patience=Patience())
         ended = threading.Event()
         thread = threading.Thread(target=_reconcile, args=(app.state.parts, ended), name="reconciler", daemon=True)
         thread.start()

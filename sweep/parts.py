@@ -28,8 +28,12 @@ class Parts:
     reconciler: Reconciler
 
     @classmethod
-    def connect(cls, settings: Settings, *, holder: str, stop: threading.Event) -> Self:
-        """Connects to everything, making what is missing; `stop` ends the patience with what is away later.
+    def connect(
+        cls, settings: Settings, *, holder: str, stop: threading.Event, patience: Patience | None = None
+    ) -> Self:
+        """Connects to everything, making what is missing.
+
+        `stop` ends the patience with an MLflow that is away later, and with a database unless `patience` is given.
 
         Raises:
             DatabaseAway: if it is so now.
@@ -37,11 +41,12 @@ class Parts:
         """
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         os.environ.update(settings.mlflow_environment)
+        patience = patience or Patience(stop)
         with exclusive(settings.database):
             engine = engine_for(settings.database)
             migrate(engine)
-            studies = Studies(settings.database, max_retry=settings.max_retry, patience=Patience(stop))
-        store = Store(engine, Patience(stop))
+            studies = Studies(settings.database, max_retry=settings.max_retry, patience=patience)
+        store = Store(engine, patience)
         tracking = Tracking(settings.mlflow_tracking_uri, stop=stop)
         once = threading.Event()
         once.set()

@@ -10,7 +10,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exp
 
 from .errors import DatabaseAway
 
-_AT_LEAST_S = 3.0
+_WITHOUT_STOP_S = 10.0
 _LONGEST_PAUSE_S = 2.0
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -18,10 +18,10 @@ _log = logging.getLogger(__name__)
 
 
 class Patience:
-    """Insists until `stop` is set, and for three seconds in any case: about as long as a server takes to restart."""
+    """Insists until `stop` is set; without it for ten seconds, in which most servers have restarted."""
 
     def __init__(self, stop: threading.Event | None = None) -> None:
-        """Without `stop` three seconds it is."""
+        """A worker that is to leave sets `stop`, and from then on everything is tried once."""
         self._stop = stop
 
     def insist(self, call: Callable[[bool], _T]) -> _T:
@@ -38,8 +38,9 @@ class Patience:
         raise AssertionError("the last attempt raises")
 
     def _is_over(self, state: RetryCallState) -> bool:
-        given_up = self._stop is None or self._stop.is_set()
-        return given_up and (state.seconds_since_start or 0.0) >= _AT_LEAST_S
+        if self._stop is not None:
+            return self._stop.is_set()
+        return (state.seconds_since_start or 0.0) >= _WITHOUT_STOP_S
 
 
 class _Patient(Protocol):

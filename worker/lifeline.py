@@ -3,6 +3,7 @@
 import logging
 import threading
 
+from sweep.errors import DatabaseAway
 from sweep.store import Store
 
 _log = logging.getLogger(__name__)
@@ -27,11 +28,18 @@ class Lifeline:
         """Signs off, so that what the worker may still hold is taken back at once."""
         self._ended.set()
         self._thread.join()
-        self._store.sign_off(self._worker)
+        try:
+            self._store.sign_off(self._worker)
+        except DatabaseAway as error:  # nobody waits for its beats any longer than for a dead worker's
+            facts = {"action": "no_sign_off", "worker": self._worker, "reason": str(error)}
+            _log.warning("not signed off", extra=facts)
 
     def _beat(self) -> None:
         while not self._ended.wait(self._interval_s):
             try:
                 self._store.beat(self._worker)
+            except DatabaseAway as error:
+                facts = {"action": "no_heartbeat", "worker": self._worker, "reason": str(error)}
+                _log.warning("no heartbeat", extra=facts)
             except Exception:  # a database that is away for a while must not end the signs of life for good
                 _log.warning("no heartbeat", exc_info=True, extra={"action": "no_heartbeat", "worker": self._worker})

@@ -106,9 +106,11 @@ def _leaves_in_time(
     def watch() -> None:
         while not ended.wait(_IDLE_S):
             if stop.is_set() and not ended.wait(settings.drain_timeout_s):
-                batch.abandon("The worker was asked to leave in the middle of an epoch; the trial is tried again.")
-                parts.store.sign_off(name)
-                os._exit(0)
+                try:
+                    batch.abandon("The worker was asked to leave in the middle of an epoch; the trial is tried again.")
+                    parts.store.sign_off(name)
+                finally:  # whatever is away
+                    os._exit(0)
 
     watcher = threading.Thread(target=watch, name="drain", daemon=True)
     watcher.start()
