@@ -10,12 +10,11 @@ import typer
 
 from sweep.settings import Settings
 
-from .client import Answer
 from .console import Json, err, out, say_line, show
 from .demo import demo as run_demo
 from .launch import run_workers
 from .processes import Stopped
-from .terminal import results_view
+from .terminal import addresses_view, results_view
 from .up import Ports, Services
 
 machine = typer.Typer()
@@ -48,7 +47,7 @@ def up(
             "mlflow": services.ports.mlflow_page,
             "datasets": str(services.data_dir / "datasets"),
         }
-        show(addresses, as_json, _addresses(addresses))
+        show(addresses, as_json, addresses_view(addresses))
         services.watch(group)
 
 
@@ -95,12 +94,14 @@ def worker(
     run_workers(settings.data_dir.resolve(), None if processes == "auto" else int(processes), say=say_line(err))
 
 
+@machine.command()
+def migrate(as_json: Json = False) -> None:
+    """Brings the database to the newest version and says which it was and is; every process does so as it starts."""
+    Settings()  # what is wrong with them is said here in a line
+    os.execv(sys.executable, [sys.executable, "-m", "sweep.upgrade", *(["--json"] if as_json else [])])
+
+
 def _check_numbers(given: dict[str, str]) -> None:
     for option, text in given.items():
         if text != "auto" and not (text.isdecimal() and int(text)):
             raise typer.BadParameter(f"Expected a number above 0, or auto, got {text!r}.", param_hint=option)
-
-
-def _addresses(addresses: Answer) -> str:
-    listed = "\n".join(f"{name:<9}{address}" for name, address in addresses.items())
-    return f"{listed}\nReady. Your own data sets go into the last of these. Ctrl-C stops everything."

@@ -18,6 +18,7 @@ from sweep.errors import (
 )
 from sweep.problems import field_problems
 
+_RETRY_AFTER_S = "5"
 _STRINGS = ("type", "title", "detail")
 RESPONSES: dict[int | str, dict[str, object]] = {
     422: {
@@ -67,7 +68,10 @@ def _invalid_request(request: Request, error: Exception) -> JSONResponse:
 
 def _ours(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, EvenhandError)
-    return _problem(error.status, error.title, str(error), _fields(error))
+    answer = _problem(error.status, error.title, str(error), _fields(error))
+    if error.status == 503:
+        answer.headers["Retry-After"] = _RETRY_AFTER_S
+    return answer
 
 
 def _http(_request: Request, error: Exception) -> JSONResponse:

@@ -125,3 +125,9 @@ def _params(params: Answer) -> str:
 
 def _state(state: str) -> Text:
     return Text(state, style=_STATE_STYLES.get(state, ""))
+
+
+def addresses_view(addresses: Answer) -> str:
+    """Where the services are, a line each."""
+    listed = "\n".join(f"{name:<9}{address}" for name, address in addresses.items())
+    return f"{listed}\nReady. Your own data sets go into the last of these. Ctrl-C stops everything."

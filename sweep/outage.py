@@ -1,7 +1,6 @@
 """What is said of a database that is away: one error for every way in which drivers put it."""
 
 import sqlite3
-from collections.abc import Callable
 
 from sqlalchemy import URL, Engine, ExceptionContext, event
 from sqlalchemy.exc import OperationalError
@@ -39,5 +38,4 @@ def _is_outage(context: ExceptionContext) -> bool:
 
 def _shown(url: URL) -> str:
     """The address without what may be secret."""
-    plain: Callable[..., URL] = url.set
-    return plain(password=None, query={}).render_as_string()
+    return url.set(query={}).render_as_string(hide_password=True)

@@ -3,19 +3,19 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
     """What a process of ours needs to know of its surroundings; each field is `EVENHAND_` and its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="EVENHAND_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="EVENHAND_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     data_dir: Path = Path("evenhand-data")
     """Folder of the database, the data sets, and of what MLflow keeps."""
     database_url: str = ""
-    """SQLAlchemy address of the database; default: SQLite in the data folder."""
+    """SQLAlchemy address of the database, SQLite or PostgreSQL; default: SQLite in the data folder."""
     mlflow_tracking_uri: str = Field(
         "http://127.0.0.1:5000", validation_alias=AliasChoices("MLFLOW_TRACKING_URI", "mlflow_tracking_uri")
     )
@@ -51,6 +51,13 @@ class Settings(BaseSettings):
     """Of how many epochs, at most, a trial's curves by class are in MLflow; its epochs.parquet has them all."""
     log_json: bool = False
     """Logs as JSON lines instead of coloured text."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_known(cls, url: str) -> str:
+        if url and not url.startswith(("sqlite://", "postgresql://", "postgresql+psycopg://")):
+            raise ValueError("expected sqlite:///PATH or postgresql+psycopg://USER@HOST:PORT/NAME")
+        return url
 
     @property
     def database(self) -> str:

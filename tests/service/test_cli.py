@@ -17,7 +17,10 @@ SMALL: Answer = {
     "baselines": ["cross_entropy"],
     "training": {"epochs": 1},
 }
-COMMANDS = ("up", "demo", "worker", "submit", "list", "show", "watch", "results", "pause", "resume", "retry", "cancel")
+COMMANDS = (
+    "up", "demo", "worker", "migrate", "submit", "list", "show", "watch", "results", "pause", "resume", "retry",
+    "cancel",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

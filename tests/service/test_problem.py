@@ -7,7 +7,16 @@ import pytest
 from fastapi import FastAPI
 
 from service import problem
-from sweep.errors import Conflict, DatasetError, EvenhandError, ImbalanceError, NotFound, Unavailable, UnknownDataset
+from sweep.errors import (
+    Conflict,
+    DatabaseAway,
+    DatasetError,
+    EvenhandError,
+    ImbalanceError,
+    NotFound,
+    Unavailable,
+    UnknownDataset,
+)
 
 
 def ask(error: Exception) -> httpx.Response:
@@ -33,6 +42,7 @@ def ask(error: Exception) -> httpx.Response:
         (NotFound("No such thing."), 404, "Not found"),
         (Conflict("It has ended."), 409, "The state forbids it"),
         (Unavailable("MLflow does not answer."), 503, "A part of the service does not answer"),
+        (DatabaseAway("It does not answer."), 503, "The database does not answer"),
         (EvenhandError("Odd."), 500, "Evenhand failed"),
     ],
 )
@@ -40,6 +50,7 @@ def test_an_error_of_ours_has_its_status_title_and_message(error: EvenhandError,
     answer = ask(error)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert answer.json() == {"type": "about:blank", "title": title, "status": status, "detail": str(error)}
+    assert ("retry-after" in answer.headers) == (status == 503)
 
 
 @pytest.mark.parametrize(

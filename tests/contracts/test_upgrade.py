@@ -1,0 +1,87 @@
+"""`evenhand migrate`, and databases of other versions than ours."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from sweep.database import engine_for, migrate, version
+from sweep.errors import OtherVersion
+from sweep.store import Store
+from sweep.studies import Studies
+from sweep.tables import VERSION_TABLE
+from sweep.upgrade import upgrade
+
+from ..postgres import Postgres
+
+
+def evenhand_migrate(url: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from service.cli import main; main()", "migrate", *options],
+        env=os.environ | {"EVENHAND_DATABASE_URL": url}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_command_says_which_version_the_database_was_and_is(empty: str) -> None:
+    first, second = evenhand_migrate(empty), evenhand_migrate(empty, "--json")
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert first.stdout.startswith("The database was empty and is of version 0001; Optuna's tables are of version v")
+    answer = json.loads(second.stdout)
+    assert (answer["was"], answer["is"]) == ("0001", "0001")
+    assert answer["optuna"] in first.stdout
+
+
+def test_a_database_that_lacks_our_tables_gets_them(database: str, store: Store, studies: Studies) -> None:
+    with store._engine.begin() as connection:
+        for table in ("sweeps", "leases", "workers", "version"):
+            connection.execute(text(f"DROP TABLE evenhand_{table}"))
+    assert upgrade(database) == (None, "0001", studies.version)
+    assert store.open_sweeps() == []
+
+
+def test_a_database_of_a_newer_version_is_left_alone_and_said_so(database: str, store: Store) -> None:
+    with store._engine.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    with pytest.raises(OtherVersion, match=r"version 9999, .* up to 0001\. Update Evenhand"):
+        migrate(store._engine)
+    assert version(store._engine) == "9999"
+    done = evenhand_migrate(database)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+
+
+def test_optunas_tables_of_a_newer_version_are_left_alone_too(database: str, store: Store, studies: Studies) -> None:
+    with store._engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'v99.0.0.a'"))
+    with pytest.raises(OtherVersion, match=r"version v99\.0\.0\.a"):
+        Studies(database, max_retry=1)
+
+
+def test_a_database_that_the_server_lacks_is_made(postgres: Postgres) -> None:
+    url = postgres.url('made "by" us')
+    assert upgrade(url)[0] is None
+    engine = engine_for(url)
+    assert version(engine) == "0001"
+    engine.dispose()
+    postgres.execute('DROP DATABASE "made ""by"" us" WITH (FORCE)')
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "no-such-host.invalid"])
+def test_a_server_out_of_reach_is_named_without_the_password(host: str) -> None:
+    done = evenhand_migrate(f"postgresql+psycopg://ann:geheim@{host}/x?password=geheim")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"postgresql+psycopg://ann:***@{host}/x does not answer" in done.stderr
+    assert "EVENHAND_DATABASE_URL" in done.stderr
+    assert "geheim" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_address_of_another_kind_is_bad_usage(tmp_path: Path) -> None:
+    done = evenhand_migrate("mysql://ann:geheim@somewhere/x")
+    assert done.returncode == 2
+    assert "EVENHAND_DATABASE_URL" in done.stderr
+    assert "geheim" not in done.stderr
