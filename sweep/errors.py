@@ -11,7 +11,7 @@ EvenhandError                 500  base; never raised itself
 ├── Unavailable               503  a part we lean on (MLflow) does not answer; try again
 │   └── DatabaseAway          503  the database does not answer; what may be done twice is tried again
 ├── OtherVersion              500  the database was made by a newer Evenhand
-├── Untold                503  the database did not take a result; the trial is made again
+├── Untold                    503  the database did not take a result; the trial is made again
 └── LateTell                  409  a claim was taken back meanwhile; the worker drops the trial and lives on
 """
 

@@ -1,7 +1,7 @@
 """The store of sweeps: what was asked, by the time it was asked, and what is wanted of it.
 
 Trials are Optuna's (`studies`), observations MLflow's (`tracking`). Two columns are copies, made when a sweep ends
-so that lists are fast: `state` and `progress`, both counted from Optuna's trials (`Ledger.close` writes them).
+so that lists are fast: `state` and `progress`, both counted from Optuna's trials (`Store.close` writes them).
 """
 
 import secrets
@@ -135,7 +135,10 @@ class Store(Presence):
 
     def want(self, sweep_id: str, wanted: Wanted, *, instead_of: Collection[Wanted] = get_args(Wanted)) -> bool:
         """Writes what is wanted of a sweep; False where it has ended already, or something else was wanted."""
-        return self._change(sweep_id, {"wanted": wanted}, SWEEPS.c.wanted.in_(instead_of))
+        found = SWEEPS.c.wanted.in_
+        return self.patience.insist(  # tried again it may be wanted already, since its answer was lost
+            lambda again: self._changed(sweep_id, {"wanted": wanted}, found([*instead_of, *([wanted] * again)]))
+        )
 
     @patiently
     def reopen(self, sweep_id: str) -> None:
@@ -161,7 +164,10 @@ class Store(Presence):
         return self._change(sweep_id, {"ended_at": _now(), "state": state, "progress": dict(progress)})
 
     @patiently
-    def _change(self, sweep_id: str, values: Mapping[str, object], *conditions: ColumnElement[bool]) -> bool:
+    def _change(self, sweep_id: str, values: Mapping[str, object]) -> bool:
+        return self._changed(sweep_id, values)
+
+    def _changed(self, sweep_id: str, values: Mapping[str, object], *conditions: ColumnElement[bool]) -> bool:
         still_open = and_(SWEEPS.c.id == sweep_id, SWEEPS.c.ended_at.is_(None), *conditions)
         query = update(SWEEPS).where(still_open).values(**values)
         with self._engine.begin() as connection:

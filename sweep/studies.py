@@ -182,7 +182,8 @@ class Studies:
     def _queue_again(self, sweep: Sweep, slots: Sequence[Slot], **attrs: object) -> None:
         for slot in slots:
             assert slot.last is not None, "what is tried again was tried before"
-            follows = {} if attrs or slot.last.run_id is None else {"follows": slot.last.run_id}
+            runs = [attempt.run_id for attempt in slot.attempts if attempt.run_id]
+            follows = {} if attrs or not runs else {"follows": runs[-1]}
             self._trials.add(sweep, slot.plan, slot=slot.number, point=dict(slot.last.params), **follows, **attrs)
 
     def _point(self, sweep: Sweep, slot: Slot) -> dict[str, float]:

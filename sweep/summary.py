@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 from .errors import NotFound
@@ -24,6 +24,7 @@ def write_summary(sweep: Sweep, slots: list[Slot], *, experiment_id: str, tracki
     mark = hashlib.sha256(files["results.json"]).hexdigest()[:16]
     written = tracking.summaries(experiment_id)
     if mark in written.values():
+        _delete(tracking, [run_id for run_id, other in written.items() if other != mark])
         return
     if is_dense(sweep) and any(scenario.best or scenario.baselines for scenario in found.scenarios):
         try:
@@ -42,8 +43,12 @@ def write_summary(sweep: Sweep, slots: list[Slot], *, experiment_id: str, tracki
     )
     tracking.add_artifacts(run_id, files)
     tracking.end(run_id, "FINISHED")
-    for outdated in written:
-        tracking.delete(outdated)
+    _delete(tracking, written)
+
+
+def _delete(tracking: Tracking, outdated: Iterable[str]) -> None:
+    for run_id in outdated:
+        tracking.delete(run_id)
 
 
 def artifacts(found: Results, sweep: Sweep) -> Mapping[str, bytes]:

@@ -52,7 +52,7 @@ class Batch:
         self._store, self._studies, self._tracking = parts.store, parts.studies, parts.tracking
         self._settings, self._paces, self._worker, self._stop = settings, paces, worker, stop
         self._attempts: dict[int, Attempt] = {}
-        self._checkpoints = Checkpoints(parts.tracking, parts.tracking_once, every_s=settings.checkpoint_s)
+        self._checkpoints = Checkpoints(parts, every_s=settings.checkpoint_s)
         self._wishes = Wishes(sweep, parts, stop=stop)
         self._room: Room | None = None
         self._filled_at = 0.0
@@ -116,6 +116,7 @@ class Batch:
             return
         training = Training([], data, width=self._room.width, graphs=self._settings.cuda_graphs, heed=self._wishes.heed)
         self._seat(training)
+        self._wishes.heed()
         self._fill(training, self._room, data, dataset)
         while training.live:
             self._wishes.heed()
@@ -125,8 +126,7 @@ class Batch:
                 records = [by_member[position] for position in attempt.positions if position in by_member]
                 self._each(attempt.claim, partial(self._take_in, attempt, records))
             self._finish_those_at_their_end(training, by_member, data=data)
-            for attempt in self._attempts.values():
-                self._checkpoints.keep(attempt, training)
+            self._checkpoints.keep(self._attempts.values(), training)
             gone = before.keys() - self._attempts.keys()
             if gone:
                 held = set(training.held)

@@ -3,15 +3,15 @@
 import io
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
 
 from sweep.errors import NotFound, Unavailable
+from sweep.parts import Parts
 from sweep.split import index_hash
-from sweep.tracking import Tracking
 
 from .attempt import Attempt
 from .observation import Kept
@@ -20,6 +20,8 @@ from .training.trainer import Training
 from .training.trial import Member
 
 CHECKPOINT = "checkpoint.pt"
+_FORMAT = 1
+"""Of what is in it, the layout of the models' tensors included: another one is left."""
 _log = logging.getLogger(__name__)
 
 
@@ -53,53 +55,58 @@ class Checkpoint:
 class Checkpoints:
     """Checkpoints of long trials, in MLflow, which every worker reaches; a trial that is quick has none."""
 
-    def __init__(self, tracking: Tracking, tracking_once: Tracking, *, every_s: float) -> None:
-        """`every_s` is how long a trial is trained before its first and between two, which are tried once only."""
-        self._tracking, self._tracking_once, self._every_s = tracking, tracking_once, every_s
+    def __init__(self, parts: Parts, *, every_s: float) -> None:
+        """`every_s` is how long a trial is trained before its first checkpoint and between two."""
+        self._tracking, self._tracking_once, self._studies = parts.tracking, parts.tracking_once, parts.studies
+        self._every_s = every_s
         self._since: dict[str, float] = {}
 
-    def keep(self, attempt: Attempt, training: Training) -> None:
-        """Keeps the attempt as it is after this epoch, where it is time; that MLflow is away costs this one only."""
-        now = time.monotonic()
-        if now - self._since.setdefault(attempt.run_id, now) < self._every_s:
-            return
-        self._since[attempt.run_id] = now
-        checkpoint = Checkpoint(
-            trial=_trial(attempt.members),
-            states=training.states(attempt.positions),
-            kept=attempt.observation.kept(),
-        )
+    def keep(self, attempts: Iterable[Attempt], training: Training) -> None:
+        """Keeps attempts as they are after this epoch, where it is time; what is in the way costs no more than that."""
         try:
-            self._tracking_once.add_artifacts(attempt.run_id, {CHECKPOINT: checkpoint.as_bytes()})
-        except Unavailable as error:
-            _log.warning(
-                "no checkpoint", extra={"action": "no_checkpoint", "run": attempt.run_id, "reason": str(error)}
-            )
+            for attempt in attempts:
+                if time.monotonic() - self._since[attempt.run_id] >= self._every_s:
+                    self._since[attempt.run_id] = time.monotonic()
+                    checkpoint = Checkpoint(
+                        trial=_trial(attempt.members),
+                        states=training.states(attempt.positions),
+                        kept=attempt.observation.kept(),
+                    )
+                    self._tracking_once.add_artifacts(attempt.run_id, {CHECKPOINT: checkpoint.as_bytes()})
+        except Exception:  # MLflow is away or refuses the file, or a disk is full: there is another epoch
+            _log.warning("no checkpoint", exc_info=True, extra={"action": "no_checkpoint"})
 
     def resumed(self, attempt: Attempt) -> Attempt:
-        """The attempt, going on from where the one that it follows had come to, if that is known; its run tells all."""
-        found = self._before(attempt.claim.follows)
-        if found is None or list(found.trial) != _trial(attempt.members):
+        """The attempt, going on from where the one that it follows had come to, if that is known.
+
+        Its run and its study are told of every epoch before, and it keeps the checkpoint for whoever may follow it.
+        """
+        self._since[attempt.run_id] = time.monotonic()
+        follows = attempt.claim.follows
+        if follows is None:
             return attempt
-        for epoch, metrics in attempt.observation.resume(found.kept):
+        try:
+            content = self._tracking_once.artifact(follows, CHECKPOINT)
+            found = Checkpoint.from_bytes(content)
+            if list(found.trial) != _trial(attempt.members):
+                return attempt
+            self._tracking_once.add_artifacts(attempt.run_id, {CHECKPOINT: content})
+            epochs = attempt.observation.resume(found.kept)
+        except (NotFound, Unavailable):
+            return attempt
+        except Exception:  # half a file, or one of another version
+            _log.warning("checkpoint left", exc_info=True, extra={"action": "checkpoint_left", "run": follows})
+            return attempt
+        for epoch, metrics, value in epochs:
             self._tracking.log(attempt.run_id, metrics, step=epoch)
+            self._studies.should_prune(attempt.claim, epoch=epoch, value=value)  # it was asked then, and went on
         _log.info("goes on", extra={"action": "goes_on", "trial": attempt.claim.number, "run": attempt.run_id})
         return replace(attempt, states=found.states)
-
-    def _before(self, run_id: str | None) -> Checkpoint | None:
-        if run_id is None:
-            return None
-        try:
-            return Checkpoint.from_bytes(self._tracking_once.artifact(run_id, CHECKPOINT))
-        except (NotFound, Unavailable):
-            return None
-        except Exception:  # half a file, or one of another version
-            _log.warning("checkpoint left", exc_info=True, extra={"action": "checkpoint_left", "run": run_id})
-            return None
 
 
 def _trial(members: Sequence[Member]) -> list[str]:
     return [
-        f"{member.trial} seed {member.seed} rows {index_hash(member.train_index)} {index_hash(member.validation_index)}"
+        f"format {_FORMAT}: {member.trial} seed {member.seed} rows {index_hash(member.train_index)}"
+        f" {index_hash(member.validation_index)}"
         for member in members
     ]

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 
+from .memory import free_bytes
 from .pace import processor
 from .training.cohort import Cohort
 from .training.data import DeviceData
@@ -57,7 +57,7 @@ def best_layout(folder: Path) -> Layout:
             return Layout(**kept["best"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not measured, or not by this version
-    rates = [(layout, _rates(layout)) for layout in layouts(cores, memory=psutil.virtual_memory().available)]
+    rates = [(layout, _rates(layout)) for layout in layouts(cores, memory=free_bytes())]
     first = rates[0][1]
     # The geometric mean of what each kind of work gains over the first layout: no kind counts for more.
     best, _ = max(rates, key=lambda rated: float(np.prod([rated[1][name] / first[name] for name in _MODELS])))

@@ -19,7 +19,7 @@ class Course:
         `objective` is the key of a metric that MLflow gets of every epoch, whatever it is called.
         """
         self._chosen = frozenset(np.linspace(1, epochs, min(points, epochs)).round().astype(int).tolist())
-        self._objective = objective
+        self.objective = objective
         self._rows: list[Mapping[str, float]] = []
         self._left_out: dict[str, float] = {}
 
@@ -46,4 +46,4 @@ class Course:
         return {COURSE: buffer.getvalue()}
 
     def _is_by_class(self, key: str) -> bool:
-        return key.startswith(_BY_CLASS) and key != self._objective
+        return key.startswith(_BY_CLASS) and key != self.objective

@@ -1,7 +1,7 @@
 """What is seen of one trial: metrics by epoch, and at its end the trajectory, the pictures and the scores."""
 
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,8 @@ class Observation:
         effective_lr = _mean(record.lr * record.mean_weight for record in records)
         self._last = list(records)
         self._recalls.append(np.array([recall(record.validation.confusion_CC) for record in records]))
-        self._importances.append([record.importance_SC for record in records if record.importance_SC is not None])
+        importances = [record.importance_SC for record in records if record.importance_SC is not None]
+        self._importances.append([np.ascontiguousarray(one_SC) for one_SC in importances])  # no view of its neighbours'
         self._pace.append((weight, effective_lr))
         metrics = {
             "train/loss": _mean(record.train_loss for record in records),
@@ -75,14 +76,17 @@ class Observation:
             "course": self._course.rows,
         }
 
-    def resume(self, kept: Kept) -> Iterator[tuple[int, Mapping[str, float]]]:
-        """Goes on from what was kept; answers every epoch with those of its metrics that MLflow gets."""
-        self._recalls = [recall_RC.numpy() for recall_RC in kept["recalls"]]
-        self._importances = [[one.numpy() for one in epoch] for epoch in kept["importances"]]
-        self._pace = [(weight, rate) for weight, rate in kept["pace"]]
-        for row in kept["course"]:
-            epoch = int(row["epoch"])
-            yield epoch, self._course.add(epoch, {key: value for key, value in row.items() if key != "epoch"})
+    def resume(self, kept: Kept) -> list[tuple[int, Mapping[str, float], float]]:
+        """Goes on from what was kept: every epoch, those of its metrics that MLflow gets, and the objective.
+
+        Raises KeyError and such where another version kept it, and is as it was then.
+        """
+        recalls = [recall_RC.numpy() for recall_RC in kept["recalls"]]
+        importances = [[one.numpy() for one in epoch] for epoch in kept["importances"]]
+        pace = [(weight, rate) for weight, rate in kept["pace"]]
+        rows = [(int(row.pop("epoch")), row, row[self._course.objective]) for row in map(dict, kept["course"])]
+        self._recalls, self._importances, self._pace = recalls, importances, pace
+        return [(epoch, self._course.add(epoch, row), value) for epoch, row, value in rows]
 
     @property
     def left_out(self) -> tuple[int, Mapping[str, float]]:
@@ -92,7 +96,7 @@ class Observation:
     @property
     def has_epochs(self) -> bool:
         """True once there is something to draw."""
-        return bool(self._last)
+        return bool(self._recalls)
 
     @property
     def value(self) -> float:

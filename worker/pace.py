@@ -13,10 +13,10 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import numpy as np
-import psutil
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from .memory import free_bytes
 from .training.cohort import Cohort
 from .training.data import DeviceData
 from .training.trainer import can_stack, is_out_of_memory
@@ -127,7 +127,7 @@ def measure(member: Member, data: DeviceData, *, clock: Callable[[], float] = ti
 
 def fitting(member_bytes: int, device: torch.device) -> int:
     """How many members of that size fit into a worker's share of the memory that is free now; one at least."""
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_bytes()
     return min(MAX_WIDTH, max(int(_SHARE_OF_MEMORY[device.type] * free / member_bytes), 1))
 
 

@@ -32,7 +32,7 @@ class Room:
 
         So is a trial that cannot be at all: the trainer will say what is wrong with it, once it has a run to say it in.
         """
-        one, trial = len(members), members[0].trial
+        one, trial, stacked = len(members), members[0].trial, "unknown"
         try:
             reason = no_stack(trial, data)
             stacked = f"no: {reason}" if reason else "yes"
@@ -44,9 +44,9 @@ class Room:
                 return cls(replicates=one, width=fits, most=max(fits, one), pace=pace, stacked=stacked)
             fits = 1 if reason else width * one
             return cls(replicates=one, width=fits, most=width * one, pace=None, stacked=stacked)
-        except Exception as error:
+        except Exception:
             _log.warning("no width", exc_info=True, extra={"action": "no_width", "model": trial.model})
-            return cls(replicates=one, width=1, most=one, pace=None, stacked=f"no: {error}")
+            return cls(replicates=one, width=1, most=one, pace=None, stacked=stacked)
 
     def trials(self, held: int, *, width: int) -> int:
         """How many more trials to take in beside `held` members; memory may have made stacks narrower, to `width`."""

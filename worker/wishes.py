@@ -40,7 +40,7 @@ class Wishes:
         return self._wanted == "run"
 
     def heed(self) -> None:
-        """Goes on where nobody wants anything else; and where nobody can be asked, since the database is away.
+        """Goes on where nobody wants anything else. While the database is away the training waits with it.
 
         Raises:
             Interrupted: where the worker is to leave, or the sweep was cancelled.

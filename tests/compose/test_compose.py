@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from .stack import Answer, Stack, tag
+from .stack import ROOT, Answer, Stack, tag
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1200)]
 SWEEP: Answer = {
@@ -135,4 +135,6 @@ def test_one_setting_asks_for_keys(stack: Stack) -> None:
 def test_workers_get_gpus_by_a_file_beside(stack: Stack) -> None:
     told = stack.compose("-f", "docker-compose.yml", "-f", "docker-compose.gpu.yml", "config", "--format", "json")
     assert '"driver": "nvidia"' in told
-    assert subprocess.run(["git", "grep", "-nE", "POSTGRES_PASSWORD[:=]"], capture_output=True).returncode == 1
+    assert (
+        subprocess.run(["git", "grep", "-nE", "POSTGRES_PASSWORD[:=]"], cwd=ROOT, capture_output=True).returncode == 1
+    )

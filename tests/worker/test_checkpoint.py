@@ -1,6 +1,6 @@
 """Long trials are checkpointed, and an attempt that follows one that was lost goes on from there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +10,11 @@ import pytest
 import torch
 
 from sweep.store import Sweep
+from sweep.studies import Claim, Studies
+from sweep.tracking import Tracking
 from worker.checkpoint import CHECKPOINT, Checkpoint
 from worker.training.cohort import Cohort
+from worker.wishes import Interrupted
 
 from .bench import Bench, Runs, wait_for
 
@@ -61,6 +64,65 @@ def test_an_attempt_goes_on_from_its_forerunners_checkpoint_and_ends_as_if_undis
         assert runs(disturbed).history(ours, key) == runs(undisturbed).history(theirs, key)
     for name in ("trajectory.parquet", "epochs.parquet"):
         assert runs(disturbed).file(ours, name) == runs(undisturbed).file(theirs, name)
+
+
+def test_a_second_interruption_costs_no_more_than_the_first(
+    eager: Bench, runs: Callable[[Sweep], Runs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = eager.submit(**FIELDS)
+    interrupted(eager, sweep, runs)
+    with monkeypatch.context() as patch:  # the second worker comes to no epoch of its own
+
+        def leave(self: Cohort) -> None:
+            raise Interrupted("stopped", "It left at once.")
+
+        patch.setattr(Cohort, "train_epoch", leave)
+        with eager.worker("bob"):
+            wait_for(lambda: len(eager.slots(sweep)[0].attempts) > 2, what="the second attempt to end")
+    trained: list[list[int]] = []
+    train = Cohort.train_epoch
+    monkeypatch.setattr(Cohort, "train_epoch", lambda self: (trained.append(self.epochs), train(self))[1])
+    eager.work_off(sweep)
+    assert trained[0][0] > 0
+
+
+def test_the_pruner_knows_the_epochs_before_the_interruption(
+    eager: Bench, runs: Callable[[Sweep], Runs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[int] = []
+    should_prune = Studies.should_prune
+
+    def noted(self: Studies, claim: Claim, *, epoch: int, value: float) -> bool:
+        reported.append(epoch)
+        return should_prune(self, claim, epoch=epoch, value=value)
+
+    sweep = eager.submit(**FIELDS | {"pruner": "median"})
+    interrupted(eager, sweep, runs)
+    monkeypatch.setattr(Studies, "should_prune", noted)
+    eager.work_off(sweep)
+    assert reported == [1, 2, 3, 4, 5]
+
+
+def test_a_checkpoint_that_mlflow_refuses_costs_nothing(eager: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    add = Tracking.add_artifacts
+
+    def refused(self: Tracking, run_id: str, artifacts: Mapping[str, bytes]) -> None:
+        if CHECKPOINT in artifacts:
+            raise OSError("413 Payload Too Large")
+        add(self, run_id, artifacts)
+
+    monkeypatch.setattr(Tracking, "add_artifacts", refused)
+    sweep = eager.submit(alpha=[0.1, 0.2])
+    eager.work_off(sweep, width=2)
+    assert [slot.state for slot in eager.slots(sweep)] == ["complete", "complete"]
+
+
+def test_a_checkpoint_is_as_large_in_company_as_alone(eager: Bench, runs: Callable[[Sweep], Runs]) -> None:
+    alone, together = eager.submit(alpha=0.1), eager.submit(alpha=[0.1, 0.2, 0.3, 0.4])
+    eager.work_off(alone, width=1)
+    eager.work_off(together, width=4)
+    sizes = [len(runs(sweep).file(runs(sweep).one(0), CHECKPOINT)) for sweep in (alone, together)]
+    assert sizes[1] < 1.05 * sizes[0]
 
 
 def test_what_is_no_checkpoint_of_the_trial_is_left_and_it_begins_anew(

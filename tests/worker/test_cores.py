@@ -25,7 +25,7 @@ def test_no_more_workers_are_tried_than_fit_into_memory() -> None:
 def test_the_quickest_layout_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores.torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: range(4), raising=False)
-    monkeypatch.setattr(cores.psutil, "virtual_memory", lambda: type("Memory", (), {"available": PLENTY}))
+    monkeypatch.setattr(cores, "free_bytes", lambda: PLENTY)
     rates = {4: {"mlp": 10.0, "small_cnn": 4.0}, 2: {"mlp": 9.0, "small_cnn": 5.0}, 1: {"mlp": 9.9, "small_cnn": 1.0}}
     asked: list[int] = []
 

@@ -75,8 +75,7 @@ def test_a_stack_is_no_wider_than_memory_allows(data: DeviceData, monkeypatch: p
 
 
 def test_a_worker_takes_a_share_of_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    free = type("Memory", (), {"available": 1000})
-    monkeypatch.setattr(pace_module.psutil, "virtual_memory", lambda: free)
+    monkeypatch.setattr(pace_module, "free_bytes", lambda: 1000)
     cpu = torch.device("cpu")
     assert [fitting(size, cpu) for size in (10, 66, 500, 10_000)] == [20, 3, 1, 1]
 
