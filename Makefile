@@ -6,7 +6,7 @@ DATA ?= evenhand-data
 
 WORKERS ?= 1
 
-.PHONY: help venv demo up down test test-compose check bench format lock fashion-mnist clean
+.PHONY: help venv demo up down test test-compose test-chaos soak check bench format lock fashion-mnist clean
 
 help: ## Says what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -36,6 +36,12 @@ test: venv ## Runs the tests
 
 test-compose: venv ## Tests the containers, damage included (needs a container engine)
 	$(BIN)/python -m pytest -m compose tests/compose
+
+test-chaos: venv ## Kills and stops workers, API and MLflow while sweeps run (six minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m chaos tests/chaos
+
+soak: venv ## The same with ten times as much of it (EVENHAND_SOAK=10)
+	OMP_NUM_THREADS=1 EVENHAND_SOAK=$${EVENHAND_SOAK:-10} $(BIN)/python -m pytest -m chaos --timeout 3600 tests/chaos
 
 bench: venv ## Runs the benchmarks (25 minutes on two idle cores; Fashion-MNIST where DATA has it)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
