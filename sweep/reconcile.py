@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
 from .errors import Conflict, Unavailable
 from .slots import Slot, has_ended, progress
 from .store import Store, Sweep, SweepState
@@ -20,7 +22,13 @@ from .tracking import RUN_STATUSES, Tracking
 _LEASE_S = 120.0
 """Far longer than a look takes, 256 slots being laid at most and MLflow being asked once; it is extended before a
 sweep is closed. A process that dies while it looks holds the others up for so long."""
+_LOOK_S = 3.0
+"""How long somebody else's look usually takes at most."""
 _log = logging.getLogger(__name__)
+
+
+class _LookedAt(Conflict):
+    """Raised while somebody else has the lease."""
 
 
 class Reconciler:
@@ -65,13 +73,21 @@ class Reconciler:
         """Tries again what failed of a sweep, which is open from then on, whether it had ended or not.
 
         Raises:
-            Conflict: where nothing failed, the sweep was cancelled, or somebody looks at it this very moment.
+            Conflict: where nothing failed, the sweep was cancelled, or somebody looks at it for longer than a moment.
         """
+        patience = stop_after_delay(_LOOK_S)
+        for attempt in Retrying(
+            retry=retry_if_exception_type(_LookedAt), stop=patience, wait=wait_fixed(0.1), reraise=True
+        ):
+            with attempt:
+                self._retry(sweep)
+
+    def _retry(self, sweep: Sweep) -> None:
         with self._lease(sweep) as extend:
             found = self._store.get(sweep.id)
             slots = self._studies.slots(found)
             if extend is None:
-                raise Conflict(f"Sweep {sweep.id} is being looked after; ask again in a moment.")
+                raise _LookedAt(f"Sweep {sweep.id} is being looked after; ask again in a moment.")
             if found.wanted == "cancel":
                 raise Conflict(f"Sweep {sweep.id} was cancelled; submit it anew.")
             if not any(slot.state == "failed" for slot in slots):
