@@ -37,11 +37,11 @@ test: venv ## Runs the tests
 test-compose: venv ## Tests the containers, damage included (needs a container engine)
 	$(BIN)/python -m pytest -m compose tests/compose
 
-test-chaos: venv ## Kills and stops workers, API and MLflow while sweeps run (six minutes)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m chaos tests/chaos
+test-chaos: venv ## Kills and stops workers, API and MLflow while sweeps run (seven minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m chaos
 
 soak: venv ## The same with ten times as much of it (EVENHAND_SOAK=10)
-	OMP_NUM_THREADS=1 EVENHAND_SOAK=$${EVENHAND_SOAK:-10} $(BIN)/python -m pytest -m chaos --timeout 3600 tests/chaos
+	OMP_NUM_THREADS=1 EVENHAND_SOAK=$${EVENHAND_SOAK:-10} $(BIN)/python -m pytest -m chaos --timeout 3600
 
 bench: venv ## Runs the benchmarks (25 minutes on two idle cores; Fashion-MNIST where DATA has it)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from sweep.store import Sweep
 from sweep.studies import Studies
 
 from ..slots import last, states
 from .claimants import at_once, claim, claim_and_tell
+
+pytestmark = pytest.mark.chaos  # minutes with the others of its kind: make test-chaos
 
 Submit = Callable[..., Sweep]
 

@@ -11,6 +11,8 @@ from sweep.studies import Studies
 
 from ..slots import claim_one, last, states
 
+pytestmark = pytest.mark.chaos  # minutes with the others of its kind: make test-chaos
+
 Submit = Callable[..., Sweep]
 Lose = Callable[..., None]
 

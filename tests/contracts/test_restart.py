@@ -19,6 +19,8 @@ from ..conftest import impatient
 from ..postgres import Postgres
 from .claimants import NOBODY, at_once, toil
 
+pytestmark = pytest.mark.chaos  # minutes with the others of its kind: make test-chaos
+
 Submit = Callable[..., Sweep]
 _RESTARTS = 3
 ONE_RATIO = {"profile": "exponential", "ratios": [10]}
