@@ -37,7 +37,7 @@ test: venv ## Runs the tests
 test-compose: venv ## Tests the containers, damage included (needs a container engine)
 	$(BIN)/python -m pytest -m compose tests/compose
 
-test-chaos: venv ## Kills and stops workers, API and MLflow while sweeps run (seven minutes)
+test-chaos: venv ## Kills and stops workers, API and MLflow while sweeps run (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m chaos
 
 soak: venv ## The same with ten times as much of it (EVENHAND_SOAK=10)

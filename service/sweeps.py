@@ -11,7 +11,6 @@ from sweep.measured import measured
 from sweep.parts import Parts
 from sweep.resolve import resolve
 from sweep.results import results
-from sweep.settings import Settings
 from sweep.slots import progress
 from sweep.spec import SweepSpec
 from sweep.store import PAUSES, DatasetMark, Sweep, SweepState, Wanted
@@ -73,13 +72,15 @@ def pause(
 ) -> SweepView:
     """Pauses a sweep: no trial begins; running ones finish, or are queued again within seconds."""
     wanted: Wanted = "pause" if running == "finish" else "pause_now"
-    return _want(wanted, sweep_id, parts, settings, instead_of=("run", *PAUSES), can="paused")
+    _want(wanted, sweep_id, parts, instead_of=("run", *PAUSES), can="paused")
+    return _view(parts.store.get(sweep_id), parts, settings)
 
 
 @router.post("/{sweep_id}/resume")
 def resume(sweep_id: str, parts: PartsOf, settings: SettingsOf) -> SweepView:
     """Goes on with a paused sweep."""
-    return _want("run", sweep_id, parts, settings, instead_of=PAUSES, can="resumed, where it is paused")
+    _want("run", sweep_id, parts, instead_of=PAUSES, can="resumed, where it is paused")
+    return _view(parts.store.get(sweep_id), parts, settings)
 
 
 @router.post("/{sweep_id}/retry")
@@ -93,7 +94,7 @@ def retry(sweep_id: str, parts: PartsOf, settings: SettingsOf) -> SweepView:
 def cancel(sweep_id: str, later: BackgroundTasks, parts: PartsOf, settings: SettingsOf) -> SweepView:
     """Cancels a sweep: waiting trials end at once, running ones within seconds; what was recorded stays."""
     sweep = parts.store.get(sweep_id)
-    _want("cancel", sweep_id, parts, settings, instead_of=get_args(Wanted), can="cancelled")
+    _want("cancel", sweep_id, parts, instead_of=get_args(Wanted), can="cancelled")
     parts.studies.cancel_waiting(parts.studies.slots(sweep))
     later.add_task(parts.reconciler.look_at, sweep)
     return _view(parts.store.get(sweep_id), parts, settings)
@@ -117,14 +118,11 @@ def show_results(sweep_id: str, parts: PartsOf) -> ResultsView:
     )
 
 
-def _want(
-    wanted: Wanted, sweep_id: str, parts: Parts, settings: Settings, *, instead_of: Collection[Wanted], can: str
-) -> SweepView:
+def _want(wanted: Wanted, sweep_id: str, parts: Parts, *, instead_of: Collection[Wanted], can: str) -> None:
     if not parts.store.want(sweep_id, wanted, instead_of=instead_of):
         sweep = parts.store.get(sweep_id)
         state = sweep.state or f"to {sweep.wanted.replace('_', ' ')}"
         raise Conflict(f"Sweep {sweep_id} is {state}; only a sweep that has not ended can be {can}.")
-    return _view(parts.store.get(sweep_id), parts, settings)
 
 
 def _view(sweep: Sweep, parts: PartsOf, settings: SettingsOf) -> SweepView:

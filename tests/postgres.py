@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import psycopg
+import pytest
 
 _FOLDERS = Path("/usr/lib/postgresql")
 _USER = "evenhand"
@@ -111,3 +112,16 @@ def _stepping_down() -> dict[str, object]:
     if not _is_root():
         return {}
     return {"user": _servant().pw_uid, "group": _servant().pw_gid, "extra_groups": []}
+
+
+def own_database(
+    backend: str, request: pytest.FixtureRequest, folder: Path, *, template: str | None = None
+) -> Iterator[str]:
+    """The address of a test's own database, for a fixture; on PostgreSQL a copy of what fixture `template` names."""
+    if backend == "sqlite":
+        yield f"sqlite:///{folder / 'evenhand.db'}"
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    url = postgres.make(template=request.getfixturevalue(template)) if template else postgres.make()
+    yield url
+    postgres.drop(url)

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from itertools import islice
 
 from sweep.datasets import Dataset
-from sweep.disk import has_space
+from sweep.disk import shortage
 from sweep.errors import EvenhandError, LateTell, Unavailable, Untold
 from sweep.parts import Parts
 from sweep.settings import Settings
@@ -172,7 +172,7 @@ class Batch:
 
     def _claimed(self, trials: int) -> list[Claim]:
         claims: list[Claim] = []
-        if trials < 1 or not (self._wishes.takes_more and has_space(self._settings)):
+        if trials < 1 or not self._wishes.takes_more or shortage(self._settings):
             return claims
         try:
             workers = max(len(self._store.living(grace_s=self._settings.heartbeat_grace_s)), 1)

@@ -13,8 +13,7 @@ from types import FrameType
 
 import torch
 
-from sweep.disk import check_space
-from sweep.errors import NoSpace
+from sweep.disk import shortage
 from sweep.logs import configure_logs
 from sweep.parts import Parts
 from sweep.settings import Settings
@@ -71,13 +70,10 @@ def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) 
 
 def _has_space(settings: Settings, *, before: bool) -> bool:
     """Whether there is disk for more; a change for the worse is said once. What waits stays in the queue."""
-    try:
-        check_space(settings)
-    except NoSpace as error:
-        if before:
-            _log.warning("no space", extra={"action": "no_space", "reason": str(error)})
-        return False
-    return True
+    reason = shortage(settings)
+    if reason and before:
+        _log.warning("no space", extra={"action": "no_space", "reason": reason})
+    return reason is None
 
 
 def _one_batch(

@@ -13,7 +13,7 @@ import pytest
 
 from sweep.store import Sweep
 
-from ..postgres import Postgres
+from ..postgres import own_database
 from .aftermath import Figures, check
 from .plant import Plant
 
@@ -52,13 +52,7 @@ def plant(tmp_path: Path, database: str, mlflow_url: str, dice: Random) -> Itera
 @pytest.fixture
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of an empty database."""
-    if getattr(request, "param", "sqlite") == "sqlite":
-        yield f"sqlite:///{tmp_path / 'evenhand.db'}"
-        return
-    postgres: Postgres = request.getfixturevalue("postgres")
-    url = postgres.make()
-    yield url
-    postgres.drop(url)
+    yield from own_database(getattr(request, "param", "sqlite"), request, tmp_path)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from sweep.database import engine_for, migrate
 from sweep.store import Sweep
 from sweep.studies import Studies
 
-from ..postgres import Postgres
+from ..postgres import Postgres, own_database
 
 Submit = Callable[..., Sweep]
 BACKENDS = ["sqlite", "postgresql"]
@@ -29,25 +29,13 @@ def template(postgres: Postgres) -> str:
 @pytest.fixture(params=BACKENDS)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a database of the test's own; its tables may be there already."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'evenhand.db'}"
-        return
-    postgres: Postgres = request.getfixturevalue("postgres")
-    url = postgres.make(template=request.getfixturevalue("template"))
-    yield url
-    postgres.drop(url)
+    yield from own_database(request.param, request, tmp_path, template="template")
 
 
 @pytest.fixture(params=BACKENDS)
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a database without any tables."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'evenhand.db'}"
-        return
-    postgres: Postgres = request.getfixturevalue("postgres")
-    url = postgres.make()
-    yield url
-    postgres.drop(url)
+    yield from own_database(request.param, request, tmp_path)
 
 
 @pytest.fixture
