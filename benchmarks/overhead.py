@@ -26,8 +26,9 @@ from sweep.reconcile import Reconciler
 from sweep.samplers import at_once
 from sweep.settings import Settings
 from sweep.studies import Studies
-from sweep.tracking import Tracking
 from worker import attempt
+from worker.courier import Courier
+from worker.journal import Journal
 from worker.observation import Observation
 from worker.pace import Paces
 from worker.run import work as run_worker
@@ -50,22 +51,20 @@ APART = 0.01
 RECONCILE = "look after the sweep, write its summary"
 PARTS: Sequence[tuple[object, str, str]] = (
     (Studies, "claim", "claim, suggest"),
-    (Tracking, "experiment", "start the run"),
-    (Tracking, "start", "start the run"),
-    (Studies, "note_run", "start the run"),
+    (attempt, "start_attempt", "begin"),
+    (Courier, "recall", "begin"),
+    (Courier, "begin", "begin"),
     (Training, "__init__", "train, validate, test"),
     (Training, "join", "train, validate, test"),
     (Training, "run_epoch", "train, validate, test"),
     (Training, "test", "train, validate, test"),
     (Observation, "add", "log"),
     (Observation, "finish", "log"),
-    (Tracking, "log", "log"),
+    (Journal, "log", "log"),
     (Observation, "artifacts", "draw pictures"),
     (attempt, "pictures", "draw pictures"),
-    (Tracking, "add_artifacts", "send files"),
-    (Tracking, "flush", "wait until metrics are safe"),
-    (Studies, "complete", "finish"),
-    (Tracking, "end", "finish"),
+    (Courier, "settle", "wait for results to learn from"),
+    (Courier, "finish", "hand over to the courier"),
     (Reconciler, "run", RECONCILE),
 )
 """What a worker calls, and the part of a trial that it counts as."""

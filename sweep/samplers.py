@@ -64,6 +64,11 @@ def at_once(spec: SweepSpec) -> int:
     return max(2, spec.trials // _FIRST_LOOK) if spec.sampler in _MODELLING else sys.maxsize
 
 
+def learns(spec: SweepSpec) -> bool:
+    """Whether a trial depends on the results of those before it: its point by the sampler, or its end by the pruner."""
+    return spec.sampler in _MODELLING or spec.pruner != "none"
+
+
 class _SlotHyperband(HyperbandPruner):
     """Hyperband whose brackets follow the sweep's seed and the slot.
 

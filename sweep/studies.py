@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 class Claim:
     """A slot that this worker holds, with the point it is to try."""
 
+    sweep: str
+    """The sweep's id."""
     number: int
     plan: StudyPlan
     params: Mapping[str, float]
@@ -41,6 +43,11 @@ class Claim:
     trial: Trial = field(repr=False)
     follows: str | None = None
     """The run of the attempt that was lost before this one."""
+
+    @property
+    def attempt(self) -> int:
+        """The attempt's id in Optuna's storage."""
+        return self.trial._trial_id
 
 
 class Studies:
@@ -115,7 +122,7 @@ class Studies:
 
     def note_run(self, claim: Claim, run_id: str) -> None:
         """Notes the MLflow run that observes the attempt. Raises LateTell."""
-        self._trials.note(claim.trial._trial_id, {"run_id": run_id})
+        self._trials.note(claim.attempt, {"run_id": run_id})
 
     def should_prune(self, claim: Claim, *, epoch: int, value: float) -> bool:
         """Reports the value after an epoch and asks the study's pruner. Raises LateTell."""
@@ -212,6 +219,7 @@ class Studies:
             return []
         return [
             Claim(
+                sweep=sweep.id,
                 number=waiting.user_attrs["slot"],
                 plan=plan,
                 params=params,

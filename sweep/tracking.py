@@ -4,8 +4,9 @@ import io
 import logging
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -23,7 +24,6 @@ from tenacity import (
 )
 
 from .errors import NotFound, Unavailable
-from .metric_writer import MetricWriter, Point
 from .slots import Outcome
 from .store import Sweep
 
@@ -51,8 +51,21 @@ SUMMARY = "summary"
 _PASSING = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
 """MLflow's error codes of a server that is away or busy, as opposed to a request that it will never take."""
 
+_MAX_POINTS = 1_000
+"""MLflow takes no more metrics in a call."""
+
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of one metric."""
+
+    key: str
+    value: float
+    step: int
+    timestamp_ms: int
 
 
 class Tracking:
@@ -68,7 +81,7 @@ class Tracking:
         """Connects with the first call."""
         self._uri, self._client = uri, MlflowClient(tracking_uri=uri)
         self._stop = stop
-        self._writer = MetricWriter(self._send)
+        self._is_away = False
 
     def experiment(self, sweep: Sweep) -> str:
         """The id of the sweep's experiment, made where it is missing."""
@@ -93,13 +106,14 @@ class Tracking:
         self._insist(lambda: self._client.log_batch(run_id, params=listed))
         return run_id
 
-    def log(self, run_id: str, metrics: Mapping[str, float], *, step: int) -> None:
-        """Takes metrics of one step to be sent in a batch, and returns at once."""
-        self._writer.put(run_id, metrics, step=step, timestamp_ms=time.time_ns() // 1_000_000)
+    def send(self, run_id: str, points: Sequence[Point]) -> None:
+        """Returns once the points are safe on the server; one that is sent twice is there once, by its timestamp.
 
-    def flush(self, run_id: str) -> None:
-        """Returns once every metric logged of the run so far is safe on the server."""
-        self._writer.flush(run_id)
+        MLflow's own asynchronous logging loses the last batch when a process ends.
+        """
+        for start in range(0, len(points), _MAX_POINTS):
+            metrics = [Metric(p.key, p.value, p.timestamp_ms, p.step) for p in points[start : start + _MAX_POINTS]]
+            self._insist(partial(self._client.log_batch, run_id, metrics=metrics))
 
     def add_artifacts(self, run_id: str, artifacts: Mapping[str, bytes]) -> None:
         """Keeps files with the run, by name."""
@@ -155,13 +169,10 @@ class Tracking:
     def _search(self, experiment_id: str, query: str) -> Sequence[Run]:
         return self._insist(lambda: self._client.search_runs([experiment_id], query, max_results=10_000))
 
-    def _send(self, run_id: str, points: Sequence[Point]) -> None:
-        metrics = [Metric(point.key, point.value, point.timestamp_ms, point.step) for point in points]
-        self._insist(lambda: self._client.log_batch(run_id, metrics=metrics))
-
     def _say(self, retrying: RetryCallState) -> None:
         """Once an outage: that MLflow does not answer, and where."""
-        if retrying.attempt_number == 1:
+        if not self._is_away:
+            self._is_away = True
             reason = str(retrying.outcome.exception()) if retrying.outcome else ""
             _log.warning("mlflow away", extra={"action": "mlflow_away", "url": self._uri, "reason": reason})
 
@@ -175,7 +186,9 @@ class Tracking:
             reraise=True,
         )
         try:
-            return retrying(call)
+            answer = retrying(call)
+            self._is_away = False
+            return answer
         except MlflowException as error:
             if _is_passing(error):
                 raise Unavailable("MLflow does not answer. Look whether its server runs, then try again.") from error

@@ -1,58 +1,89 @@
-"""A claim in training, and the MLflow run that observes it."""
+"""A claim in training, and what is seen of it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sweep.plan import Scenario
 from sweep.slots import Outcome
+from sweep.split import index_hash
 from sweep.store import Sweep
 from sweep.studies import Claim
-from sweep.tracking import RUN_STATUSES, Tracking
 
+from .journal import Journal, Record
 from .observation import Observation
 from .pictures import pictures
 from .room import Room
 from .run_record import run_name, run_params, run_tags
 from .training.data import DeviceData
+from .training.record import Evaluation
 from .training.trace import State
 from .training.trainer import Training
 from .training.trial import Member
 
+_FORMAT = 1
+"""Of what is kept of a trial, the layout of the models' tensors included: another one is left."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A claim in training, observed by the run `run_id`."""
+    """A claim in training; its journal is what MLflow gets of it."""
 
     claim: Claim
     members: Sequence[Member]
     observation: Observation
-    run_id: str
+    journal: Journal
     positions: Sequence[int] = ()
     """Where its members are in the training."""
     states: Sequence[State | None]
     """What its members begin with where they go on from a checkpoint, else None."""
 
+    def complete(
+        self, tests: Sequence[Evaluation], *, training: Training, data: DeviceData, classes: Sequence[str], epochs: int
+    ) -> Record:
+        """All of an attempt that came to its last epoch, with pictures of what its median replicate predicts."""
+        found, metrics = self.observation.finish(tests)
+        shown = sorted(range(len(found)), key=lambda at: found[at]["value"])[(len(found) - 1) // 2]
+        seen = pictures(
+            training, self.positions[shown], member=self.members[shown], data=data,
+            title=self.observation.title, classes=classes,
+        )  # fmt: skip
+        files = self.observation.artifacts() | seen
+        self.journal.log({**metrics, "value": self.observation.value}, step=epochs)
+        return self.journal.record("complete", files=files, value=self.observation.value, replicates=found)
+
+    def ended(self, outcome: Outcome, reason: str) -> Record:
+        """All of an attempt that came to no value."""
+        files: Mapping[str, bytes] = {}
+        if self.observation.has_epochs:
+            epoch, metrics = self.observation.left_out
+            self.journal.log(metrics, step=epoch)
+            try:
+                files = self.observation.artifacts()
+            except Exception:  # that may be what it fails of
+                _log.warning("no files", exc_info=True, extra={"action": "no_files", "trial": self.claim.number})
+        return self.journal.record(outcome, files=files, reason=reason)
+
 
 def start_attempt(
     claim: Claim, members: Sequence[Member], *, sweep: Sweep, scenario: Scenario, data: DeviceData, content: str,
-    room: Room, curve_points: int, tracking: Tracking, experiment_id: str, worker: str,
+    room: Room, curve_points: int, worker: str,
 ) -> Attempt:  # fmt: skip
-    """Starts the run of a claim; `content` is the data set's mark, `room` what the training has.
+    """An attempt at a claim; `content` is the data set's mark, `room` what the training has.
 
     Of its curves by class MLflow gets at most `curve_points` epochs.
     """
-    name = run_name(claim, scenario, members[0].trial)
-    run_id = tracking.start(
-        experiment_id,
-        name=name,
+    journal = Journal(
+        claim=claim,
+        sweep=sweep,
+        trial=[_identity(member) for member in members],
+        name=run_name(claim, scenario, members[0].trial),
         params=run_params(sweep, scenario, members, data, content=content, room=room),
         tags=run_tags(sweep, claim, worker=worker),
     )
     observation = Observation(
-        title=f"{sweep.spec.dataset.name}: {name}",
+        title=f"{sweep.spec.dataset.name}: {journal.name}",
         classes=sweep.dataset.classes,
         counts=scenario.counts,
         seeds=[member.seed for member in members],
@@ -62,29 +93,12 @@ def start_attempt(
         curve_points=curve_points,
     )
     states = [None] * len(members)
-    return Attempt(claim=claim, members=members, observation=observation, run_id=run_id, states=states)
+    return Attempt(claim=claim, members=members, observation=observation, journal=journal, states=states)
 
 
-def keep_files(
-    attempt: Attempt, shown: int, *, training: Training, data: DeviceData, sweep: Sweep, tracking: Tracking
-) -> None:
-    """Keeps what was seen of a trained attempt with its run, with pictures of what its replicate `shown` predicts."""
-    files = pictures(
-        training, attempt.positions[shown], member=attempt.members[shown], data=data,
-        title=attempt.observation.title, classes=sweep.dataset.classes,
-    )  # fmt: skip
-    tracking.add_artifacts(attempt.run_id, attempt.observation.artifacts() | files)
-
-
-def end_attempt(attempt: Attempt, outcome: Outcome, reason: str | None, *, tracking: Tracking) -> None:
-    """Ends the run of an attempt that was told, with what was seen of it where it came to no value."""
-    run_id = attempt.run_id
-    try:
-        if outcome in ("failed", "pruned") and attempt.observation.has_epochs:
-            epoch, metrics = attempt.observation.left_out
-            tracking.log(run_id, metrics, step=epoch)
-            tracking.add_artifacts(run_id, attempt.observation.artifacts())
-        tracking.flush(run_id)
-        tracking.end(run_id, RUN_STATUSES[outcome], reason=reason)
-    except Exception as error:  # the trial is told, and the reconciler ends the run once MLflow is back
-        _log.warning("run left open", extra={"action": "run_left_open", "run": run_id, "reason": str(error)})
+def _identity(member: Member) -> str:
+    """What a replicate is: two of the same line come to the same numbers."""
+    return (
+        f"format {_FORMAT}: {member.trial} seed {member.seed} rows {index_hash(member.train_index)}"
+        f" {index_hash(member.validation_index)}"
+    )

@@ -6,20 +6,23 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import islice
 
 from sweep.datasets import Dataset
 from sweep.disk import shortage
-from sweep.errors import EvenhandError, LateTell, Unavailable, Untold
+from sweep.errors import EvenhandError, LateTell, Unavailable
 from sweep.parts import Parts
+from sweep.samplers import learns
 from sweep.settings import Settings
 from sweep.slots import Outcome
 from sweep.store import Sweep
 from sweep.studies import Claim
 
-from .attempt import Attempt, end_attempt, keep_files, start_attempt
+from .attempt import Attempt, start_attempt
 from .checkpoint import Checkpoints
+from .courier import Courier
+from .journal import Journal, Record
 from .members import replicates, trial_spec
 from .pace import Paces
 from .room import Room
@@ -36,23 +39,22 @@ _log = logging.getLogger(__name__)
 class Batch:
     """Claims of one scenario of a sweep in training together; as long as it pays, those that end make room for others.
 
-    An attempt is told once all that was seen of it is safe in MLflow; so a worker that dies at any moment leaves
-    either a complete record or an attempt that is made again.
+    What comes to its end is the courier's; what does not is the batch's to end.
     """
 
     def __init__(
-        self, sweep: Sweep, claims: Sequence[Claim], *, parts: Parts, settings: Settings, worker: str, paces: Paces,
-        stop: threading.Event,
+        self, sweep: Sweep, claims: Sequence[Claim], *, parts: Parts, settings: Settings, courier: Courier, worker: str,
+        paces: Paces, stop: threading.Event,
     ) -> None:  # fmt: skip
         """`stop` ends the batch after the epoch at hand."""
         self._sweep = sweep
         at = claims[0].plan.scenario
         self._scenario, self._plans = sweep.scenarios[at], [plan for plan in sweep.studies if plan.scenario == at]
         self._open = {claim.number: claim for claim in claims}
-        self._store, self._studies, self._tracking = parts.store, parts.studies, parts.tracking
+        self._store, self._studies, self._courier = parts.store, parts.studies, courier
         self._settings, self._paces, self._worker, self._stop = settings, paces, worker, stop
         self._attempts: dict[int, Attempt] = {}
-        self._checkpoints = Checkpoints(parts, every_s=settings.checkpoint_s)
+        self._checkpoints = Checkpoints(parts, courier, every_s=settings.checkpoint_s)
         self._wishes = Wishes(sweep, parts, stop=stop)
         self._room: Room | None = None
         self._filled_at = 0.0
@@ -76,13 +78,6 @@ class Batch:
         """Queues again what is still in training, from another thread: for a worker that cannot wait any longer."""
         self._end_all("stopped", reason)
 
-    @cached_property
-    def _experiment_id(self) -> str:
-        found = self._sweep.experiment_id or self._tracking.experiment(self._sweep)
-        if self._sweep.experiment_id is None:
-            self._store.set_experiment(self._sweep.id, found)
-        return found
-
     def _begin(self, claim: Claim, data: DeviceData, dataset: Dataset) -> None:
         sweep = self._sweep
         trial = trial_spec(sweep.spec, claim.plan, claim.params, device=data.device)
@@ -91,22 +86,26 @@ class Batch:
             self._room = Room.of(members, data, width=self._settings.width, paces=self._paces)
         attempt = start_attempt(
             claim, members, sweep=sweep, scenario=self._scenario, data=data, content=dataset.info.content,
-            room=self._room, curve_points=self._settings.curve_points, tracking=self._tracking,
-            experiment_id=self._experiment_id, worker=self._worker,
+            room=self._room, curve_points=self._settings.curve_points, worker=self._worker,
         )  # fmt: skip
+        record = self._courier.recall(attempt.journal)
+        if record is not None:
+            _log.info("found", extra=self._courier.facts(claim) | {"action": "found"})
+            self._hand_over(attempt.journal, record)
+            return
         self._attempts[claim.number] = self._checkpoints.resumed(attempt)
-        self._studies.note_run(claim, attempt.run_id)
+        self._courier.begin(attempt.journal)
 
     def _each(self, claim: Claim, step: Callable[[], None]) -> None:
         """Does one step of one claim; what goes wrong with it ends this claim alone, unless it concerns them all."""
         try:
             step()
-        except (LateTell, Untold) as error:
+        except LateTell as error:
             self._end(claim, "lost", str(error))
         except (Interrupted, Unavailable):
             raise
         except Exception as error:
-            _log.exception("trial failed", extra=self._facts(claim) | {"action": "trial_failed"})
+            _log.exception("trial failed", extra=self._courier.facts(claim) | {"action": "trial_failed"})
             self._end(claim, "failed", f"{type(error).__name__}: {error}")
 
     def _train(self, data: DeviceData, dataset: Dataset) -> None:
@@ -164,6 +163,8 @@ class Batch:
     def _fill(self, training: Training, room: Room, data: DeviceData, dataset: Dataset) -> None:
         """Claims more of the scenario, as far as there is room where it pays."""
         self._filled_at = time.monotonic()
+        if learns(self._sweep.spec) and not training.live:
+            self._courier.settle()
         claims = self._claimed(room.trials(len(training.live), width=training.width))
         self._open |= {claim.number: claim for claim in claims}  # all of them, before anything can go wrong
         for claim in claims:
@@ -192,7 +193,7 @@ class Batch:
                 "not even a replicate by itself fits; choose a smaller model or batch, or another machine"
             )
         spec, epoch = self._sweep.spec, records[0].epoch
-        self._tracking.log(attempt.run_id, attempt.observation.add(records), step=epoch)
+        attempt.journal.log(attempt.observation.add(records), step=epoch)
         failure = next((record.failure for record in records if record.failure), None)
         if failure:
             self._end(attempt.claim, "failed", failure)
@@ -207,44 +208,27 @@ class Batch:
         if not math.isfinite(value):
             self._end(attempt.claim, "failed", f"{spec.objective} is {value}: validation shows nothing to score it by.")
             return
-        found, metrics = attempt.observation.finish(tests)
-        self._tracking.log(attempt.run_id, {**metrics, "value": value}, step=spec.training.epochs)
-        median = sorted(range(len(found)), key=lambda at: found[at]["value"])[(len(found) - 1) // 2]
-        keep_files(attempt, median, training=training, data=data, sweep=self._sweep, tracking=self._tracking)
-        self._tracking.flush(attempt.run_id)
-        self._studies.complete(attempt.claim, value=value, replicates=found)
-        del self._open[attempt.claim.number], self._attempts[attempt.claim.number]
-        end_attempt(attempt, "complete", None, tracking=self._tracking)
-        _log.info("trial complete", extra=self._facts(attempt.claim) | {"value": round(value, 4)})
+        record = attempt.complete(
+            tests, training=training, data=data, classes=self._sweep.dataset.classes, epochs=spec.training.epochs
+        )
+        self._hand_over(attempt.journal, record)
 
     def _end_all(self, outcome: Outcome, reason: str) -> None:
-        # First all in the queue, which others wait for and a leaving worker has seconds for; then their runs.
-        told = [(claim.number, self._give_up(claim, outcome, reason)) for claim in list(self._open.values())]
-        for number, as_told in told:
-            self._end_run(number, as_told, reason)
+        for claim in list(self._open.values()):
+            self._end(claim, outcome, reason)
 
     def _end(self, claim: Claim, outcome: Outcome, reason: str) -> None:
-        """Ends a claim without a value, and its run with it."""
-        self._end_run(claim.number, self._give_up(claim, outcome, reason), reason)
+        """Ends a claim without a value: at once where others may take it up or wait for its end."""
+        attempt = self._attempts.get(claim.number)
+        if attempt is not None and outcome in ("failed", "pruned"):
+            self._hand_over(attempt.journal, attempt.ended(outcome, reason))
+        elif self._open.pop(claim.number, None) is not None:
+            self._attempts.pop(claim.number, None)
+            journal = attempt.journal if attempt else None
+            self._courier.give_up(claim, outcome, reason, journal=journal)
 
-    def _give_up(self, claim: Claim, outcome: Outcome, reason: str) -> Outcome | None:
-        """How the claim ended in the queue; None where it had ended before."""
-        if self._open.pop(claim.number, None) is None:
-            return None
-        try:
-            self._studies.give_up(claim, outcome=outcome, reason=reason)
-        except LateTell:
-            outcome = "lost"
-        except Exception:  # it bears our name, and is queued again by whoever looks after this batch
-            _log.warning("trial let go", exc_info=True, extra=self._facts(claim) | {"action": "trial_let_go"})
-            outcome = "lost"
-        _log.info("trial ended", extra=self._facts(claim) | {"outcome": outcome, "reason": reason})
-        return outcome
-
-    def _end_run(self, number: int, outcome: Outcome | None, reason: str) -> None:
-        attempt = self._attempts.pop(number, None)
-        if attempt is not None and outcome is not None:
-            end_attempt(attempt, outcome, reason, tracking=self._tracking)
-
-    def _facts(self, claim: Claim) -> dict[str, object]:
-        return {"sweep": self._sweep.id, "trial": claim.number, "worker": self._worker}
+    def _hand_over(self, journal: Journal, record: Record) -> None:
+        """Leaves an attempt that has ended to the courier, unless it was given up meanwhile."""
+        self._attempts.pop(journal.claim.number, None)
+        if self._open.pop(journal.claim.number, None) is not None:
+            self._courier.finish(journal, record)

@@ -11,17 +11,14 @@ import torch
 
 from sweep.errors import NotFound, Unavailable
 from sweep.parts import Parts
-from sweep.split import index_hash
 
 from .attempt import Attempt
+from .courier import Courier
 from .observation import Kept
 from .training.trace import State
 from .training.trainer import Training
-from .training.trial import Member
 
 CHECKPOINT = "checkpoint.pt"
-_FORMAT = 1
-"""Of what is in it, the layout of the models' tensors included: another one is left."""
 _log = logging.getLogger(__name__)
 
 
@@ -55,58 +52,47 @@ class Checkpoint:
 class Checkpoints:
     """Checkpoints of long trials, in MLflow, which every worker reaches; a trial that is quick has none."""
 
-    def __init__(self, parts: Parts, *, every_s: float) -> None:
+    def __init__(self, parts: Parts, courier: Courier, *, every_s: float) -> None:
         """`every_s` is how long a trial is trained before its first checkpoint and between two."""
-        self._tracking, self._tracking_once, self._studies = parts.tracking, parts.tracking_once, parts.studies
+        self._tracking, self._studies, self._courier = parts.tracking_once, parts.studies, courier
         self._every_s = every_s
-        self._since: dict[str, float] = {}
+        self._since: dict[int, float] = {}
 
     def keep(self, attempts: Iterable[Attempt], training: Training) -> None:
-        """Keeps attempts as they are after this epoch, where it is time; what is in the way costs no more than that."""
-        try:
-            for attempt in attempts:
-                if time.monotonic() - self._since[attempt.run_id] >= self._every_s:
-                    self._since[attempt.run_id] = time.monotonic()
-                    checkpoint = Checkpoint(
-                        trial=_trial(attempt.members),
-                        states=training.states(attempt.positions),
-                        kept=attempt.observation.kept(),
-                    )
-                    self._tracking_once.add_artifacts(attempt.run_id, {CHECKPOINT: checkpoint.as_bytes()})
-        except Exception:  # MLflow is away or refuses the file, or a disk is full: there is another epoch
-            _log.warning("no checkpoint", exc_info=True, extra={"action": "no_checkpoint"})
+        """Keeps attempts as they are after this epoch, where it is time."""
+        for attempt in attempts:
+            if time.monotonic() - self._since[attempt.claim.attempt] >= self._every_s:
+                self._since[attempt.claim.attempt] = time.monotonic()
+                checkpoint = Checkpoint(
+                    trial=attempt.journal.trial,
+                    states=training.states(attempt.positions),
+                    kept=attempt.observation.kept(),
+                )
+                self._courier.keep(attempt.journal, {CHECKPOINT: checkpoint.as_bytes()})
 
     def resumed(self, attempt: Attempt) -> Attempt:
         """The attempt, going on from where the one that it follows had come to, if that is known.
 
-        Its run and its study are told of every epoch before, and it keeps the checkpoint for whoever may follow it.
+        Its journal and its study are told of every epoch before, and it keeps the checkpoint for whoever may follow it.
         """
-        self._since[attempt.run_id] = time.monotonic()
+        self._since[attempt.claim.attempt] = time.monotonic()
         follows = attempt.claim.follows
         if follows is None:
             return attempt
         try:
-            content = self._tracking_once.artifact(follows, CHECKPOINT)
+            content = self._tracking.artifact(follows, CHECKPOINT)
             found = Checkpoint.from_bytes(content)
-            if list(found.trial) != _trial(attempt.members):
+            if list(found.trial) != list(attempt.journal.trial):
                 return attempt
-            self._tracking_once.add_artifacts(attempt.run_id, {CHECKPOINT: content})
             epochs = attempt.observation.resume(found.kept)
         except (NotFound, Unavailable):
             return attempt
         except Exception:  # half a file, or one of another version
             _log.warning("checkpoint left", exc_info=True, extra={"action": "checkpoint_left", "run": follows})
             return attempt
+        self._courier.keep(attempt.journal, {CHECKPOINT: content})
         for epoch, metrics, value in epochs:
-            self._tracking.log(attempt.run_id, metrics, step=epoch)
+            attempt.journal.log(metrics, step=epoch)
             self._studies.should_prune(attempt.claim, epoch=epoch, value=value)  # it was asked then, and went on
-        _log.info("goes on", extra={"action": "goes_on", "trial": attempt.claim.number, "run": attempt.run_id})
+        _log.info("goes on", extra={"action": "goes_on", "trial": attempt.claim.number, "follows": follows})
         return replace(attempt, states=found.states)
-
-
-def _trial(members: Sequence[Member]) -> list[str]:
-    return [
-        f"format {_FORMAT}: {member.trial} seed {member.seed} rows {index_hash(member.train_index)}"
-        f" {index_hash(member.validation_index)}"
-        for member in members
-    ]

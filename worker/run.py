@@ -7,8 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from types import FrameType
 
 import torch
@@ -19,9 +18,12 @@ from sweep.parts import Parts
 from sweep.settings import Settings
 
 from .batch import Batch
+from .courier import Courier
+from .drain import Drain
 from .lifeline import Lifeline
 from .pace import Paces
 from .shelf import Shelf
+from .spool import Spool
 
 _IDLE_S = 0.5
 """Between two looks at an empty queue."""
@@ -50,21 +52,31 @@ def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) 
     """Works until `stop` is set, which ends the batch at hand after its epoch and queues its trials again."""
     gpus = torch.cuda.device_count()
     device = torch.device("cuda", settings.gpu % gpus) if gpus else torch.device("cpu")
-    shelf, paces = Shelf(parts.datasets, device), Paces(settings.data_dir / "paces")
+    shelf, paces, spool = Shelf(parts.datasets, device), Paces(settings.data_dir / "paces"), Spool(settings.data_dir)
+    courier = Courier(parts, spool, worker=name, stop=stop)
     _log.info("worker ready", extra={"action": "worker_ready", "worker": name, "device": str(device)})
-    with Lifeline(parts.store, worker=name, interval_s=settings.heartbeat_interval_s):
+    with (
+        Drain(parts.store, worker=name, timeout_s=settings.drain_timeout_s, stop=stop) as drain,
+        Lifeline(parts.store, worker=name, interval_s=settings.heartbeat_interval_s),
+        drain.holding(courier),
+        closing(courier),
+    ):
         looked_at, has_space = 0.0, True
         while not stop.is_set():
             try:
                 has_space = _has_space(settings, before=has_space)
-                busy = has_space and _one_batch(parts, settings, shelf, paces, name=name, stop=stop)
-                if time.monotonic() - looked_at > (_RECONCILE_EVERY_S if busy else _IDLE_S):
+                batch = _next_batch(parts, settings, courier, paces, name=name, stop=stop) if has_space else None
+                if batch is not None:
+                    with drain.holding(batch):
+                        batch.run(shelf)
+                if time.monotonic() - looked_at > (_RECONCILE_EVERY_S if batch else _IDLE_S):
                     looked_at = time.monotonic()
-                    parts.reconciler.run()
+                    parts.reconciler.run(busy=not courier.is_idle)
+                    spool.clear(parts.store)
             except Exception:  # a store that is away costs time, never the worker
                 _log.exception("worker stumbled", extra={"action": "worker_stumbled", "worker": name})
-                busy = False
-            if not busy:
+                batch = None
+            if batch is None:
                 stop.wait(_IDLE_S)
 
 
@@ -76,42 +88,16 @@ def _has_space(settings: Settings, *, before: bool) -> bool:
     return reason is None
 
 
-def _one_batch(
-    parts: Parts, settings: Settings, shelf: Shelf, paces: Paces, *, name: str, stop: threading.Event
-) -> bool:
-    """Runs one batch of the oldest sweep that has work, beginning with one claim of it; False where none has."""
+def _next_batch(
+    parts: Parts, settings: Settings, courier: Courier, paces: Paces, *, name: str, stop: threading.Event
+) -> Batch | None:
+    """A batch of the oldest sweep that has work, beginning with one claim of it; None where none has."""
     for sweep in parts.store.open_sweeps():
         if sweep.wanted != "run":
             continue
         claims = parts.studies.claim(sweep, worker=name, width=1)
         if claims:
-            batch = Batch(sweep, claims, parts=parts, settings=settings, worker=name, paces=paces, stop=stop)
-            with _leaves_in_time(batch, parts, settings, name=name, stop=stop):
-                batch.run(shelf)
-            return True
-    return False
-
-
-@contextmanager
-def _leaves_in_time(
-    batch: Batch, parts: Parts, settings: Settings, *, name: str, stop: threading.Event
-) -> Iterator[None]:
-    """Ends the process once it was asked to leave and the epoch at hand has taken longer than the drain timeout."""
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(_IDLE_S):
-            if stop.is_set() and not ended.wait(settings.drain_timeout_s):
-                try:
-                    batch.abandon("The worker was asked to leave in the middle of an epoch; the trial is tried again.")
-                    parts.store.sign_off(name)
-                finally:  # whatever is away
-                    os._exit(0)
-
-    watcher = threading.Thread(target=watch, name="drain", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join()
+            return Batch(
+                sweep, claims, parts=parts, settings=settings, courier=courier, worker=name, paces=paces, stop=stop
+            )
+    return None

@@ -17,7 +17,6 @@ import uvicorn
 
 import service.app
 import sweep.reconcile
-import worker.batch
 import worker.lifeline
 import worker.run
 from sweep.reconcile import Reconciler
@@ -30,7 +29,7 @@ PLACES: Mapping[str, tuple[Any, str]] = {
     "while it lays slots": (Trials, "add"),
     "after a claim, before it is named": (Trials, "take"),
     "after its run began": (Tracking, "start"),
-    "after all is recorded, before it is told": (worker.batch, "keep_files"),
+    "after all is recorded, before it is told": (Tracking, "add_artifacts"),
     "after a trial is told, before its run ends": (Trials, "tell"),
     "after it took a lost trial back": (Studies, "give_up_lost"),
     "while it closes a sweep": (Reconciler, "_end_runs"),

@@ -8,7 +8,7 @@ import pytest
 
 from sweep.metric_keys import MAX_CLASS_CURVES, class_keys, per_class
 from sweep.store import Sweep
-from sweep.tracking import Tracking
+from sweep.tracking import Point, Tracking
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,7 @@ def test_mlflow_takes_every_key_as_it_is(
     assert len(set(keys)) == len(names)
     run_id = tracking.start(tracking.experiment(submit()), name="keys", params={}, tags={})
     logged = per_class("val/recall", np.arange(len(names)) / 16, keys)
-    tracking.log(run_id, logged, step=1)
-    tracking.flush(run_id)
+    tracking.send(run_id, [Point(key, value, 1, 1) for key, value in logged.items()])
     found = mlflow.get("runs/get", params={"run_id": run_id}).json()["run"]["data"]["metrics"]
     assert {metric["key"]: metric["value"] for metric in found} == logged
 

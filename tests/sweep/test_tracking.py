@@ -2,7 +2,6 @@
 
 import io
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from sweep.errors import NotFound, Unavailable
 from sweep.store import Sweep
-from sweep.tracking import RESULTS_TAG, SUMMARY, SWEEP_TAG, TRAJECTORY, TRIAL_TAG, RunStatus, Tracking
+from sweep.tracking import RESULTS_TAG, SUMMARY, SWEEP_TAG, TRAJECTORY, TRIAL_TAG, Point, RunStatus, Tracking
 
 from ..conftest import impatient
 from ..gate import Gate
@@ -70,17 +69,23 @@ def test_a_run_starts_with_its_name_parameters_and_tags(mlflow: httpx.Client, ru
     assert tags(mlflow, run_id)["evenhand.trial"] == "3"
 
 
-def test_after_a_flush_every_metric_is_there_in_order(tracking: Tracking, mlflow: httpx.Client, run_id: str) -> None:
-    for step in range(1, 501):  # 2,500 points: three calls, since MLflow takes 1,000 in one
-        tracking.log(run_id, {f"metric/{n}": step * 10 + n for n in range(5)}, step=step)
-    tracking.flush(run_id)
-    for n in range(5):
-        assert history(mlflow, run_id, f"metric/{n}") == [(step, step * 10 + n) for step in range(1, 501)]
+def test_points_are_there_in_order_once_they_are_sent(tracking: Tracking, mlflow: httpx.Client, run_id: str) -> None:
+    steps, keys = range(1, 501), range(5)
+    # 2,500 points: three calls, since MLflow takes 1,000 in one
+    tracking.send(run_id, [Point(f"metric/{n}", step * 10.0 + n, step, step) for step in steps for n in keys])
+    for n in keys:
+        assert history(mlflow, run_id, f"metric/{n}") == [(step, step * 10 + n) for step in steps]
 
 
-def test_numbers_that_are_not_finite_can_be_logged(tracking: Tracking, mlflow: httpx.Client, run_id: str) -> None:
-    tracking.log(run_id, {"nan": float("nan"), "good": 1.0}, step=1)
-    tracking.flush(run_id)
+def test_points_that_are_sent_twice_are_there_once(tracking: Tracking, mlflow: httpx.Client, run_id: str) -> None:
+    points = [Point("metric", step / 7, step, 1_000 + step) for step in (1, 2, 3)]
+    tracking.send(run_id, points[:2])
+    tracking.send(run_id, points)
+    assert history(mlflow, run_id, "metric") == [(step, step / 7) for step in (1, 2, 3)]
+
+
+def test_numbers_that_are_not_finite_can_be_sent(tracking: Tracking, mlflow: httpx.Client, run_id: str) -> None:
+    tracking.send(run_id, [Point("nan", float("nan"), 1, 1), Point("good", 1.0, 1, 1)])
     assert history(mlflow, run_id, "good") == [(1, 1.0)]
     assert len(history(mlflow, run_id, "nan")) == 1
 
@@ -140,9 +145,9 @@ def test_a_run_without_a_trajectory_says_so(tracking: Tracking, run_id: str) -> 
         lambda tracking, _: tracking.end("0" * 32, "FINISHED"),
         lambda tracking, _: tracking.trajectory("0" * 32),
         lambda tracking, _: tracking.add_artifacts("0" * 32, {"x": b"x"}),
-        lambda tracking, _: (tracking.log("0" * 32, {"x": 1.0}, step=1), tracking.flush("0" * 32)),
+        lambda tracking, _: tracking.send("0" * 32, [Point("x", 1.0, 1, 1)]),
     ],
-    ids=["ping", "experiment", "start", "end", "trajectory", "add_artifacts", "flush"],
+    ids=["ping", "experiment", "start", "end", "trajectory", "add_artifacts", "send"],
 )
 def test_an_mlflow_that_is_away_is_called_unavailable(
     call: Callable[[Tracking, Sweep], object], sweep: Sweep, gate: Gate
@@ -171,21 +176,17 @@ def test_patience_ends_when_the_worker_is_to_leave(gate: Gate, caplog: pytest.Lo
     assert len(caught) == 1
 
 
-def test_what_is_logged_while_mlflow_is_away_arrives_once_it_is_back(
-    gate: Gate, mlflow: httpx.Client, run_id: str
+def test_what_is_sent_while_mlflow_is_away_arrives_once_it_is_back(
+    gate: Gate, mlflow: httpx.Client, run_id: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     patient = Tracking(gate.url, stop=threading.Event())
-    patient.log(run_id, {"early": 1.0}, step=1)
-    flusher = threading.Thread(target=patient.flush, args=(run_id,))
-    flusher.start()
-    flusher.join(0.7)
-    assert flusher.is_alive()
-    patient.log(run_id, {"late": 2.0}, step=2)
+    threads = [threading.Thread(target=patient.send, args=(run_id, [Point("m", n, n, n)])) for n in (1, 2)]
+    for thread in threads:
+        thread.start()
+    threads[0].join(0.7)
+    assert all(thread.is_alive() for thread in threads)
+    assert len([record for record in caplog.records if record.message == "mlflow away"]) == 1  # however many wait
     gate.open()
-    flusher.join(60)
-    assert not flusher.is_alive()
-    assert history(mlflow, run_id, "early") == [(1, 1.0)]
-    deadline = time.monotonic() + 60
-    while not history(mlflow, run_id, "late") and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert history(mlflow, run_id, "late") == [(2, 2.0)]
+    for thread in threads:
+        thread.join(60)
+    assert sorted(history(mlflow, run_id, "m")) == [(1, 1.0), (2, 2.0)]

@@ -1,18 +1,21 @@
-"""What an attempt leaves of its last epoch when it ends before its time."""
+"""What an attempt leaves when it ends before its time."""
 
-from typing import cast
-from unittest.mock import Mock, call
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
+import pytest
 
 from sweep.studies import Claim
-from sweep.tracking import Tracking
-from worker.attempt import Attempt, end_attempt
+from worker.attempt import Attempt
+from worker.journal import Journal
 from worker.observation import Observation
 from worker.training.record import EpochRecord, Evaluation
 
 
-def test_the_last_epoch_of_a_pruned_trial_is_whole_in_mlflow_before_its_run_ends() -> None:
+@pytest.fixture
+def attempt() -> Attempt:
+    """An attempt after two epochs, of whose curves by class MLflow gets epochs 1, 16 and 30."""
     observation = Observation(
         title="a trial", classes=["cat", "dog"], counts=[6, 2], seeds=[3], objective="balanced_accuracy",
         is_dense=False, epochs=30, curve_points=3,
@@ -25,9 +28,23 @@ def test_the_last_epoch_of_a_pruned_trial_is_whole_in_mlflow_before_its_run_ends
                 validation=Evaluation(confusion_CC=np.array([(4, 0), (1, 3)]), nll=1.0), seconds=0.1, failure=None,
             )
         ])  # fmt: skip
-    tracking = Mock(spec=Tracking)
-    attempt = Attempt(claim=cast("Claim", None), members=[], observation=observation, run_id="run", states=[])
-    end_attempt(attempt, "pruned", "It was poor.", tracking=tracking)
-    left = {"importance/cat": 1.0, "importance/dog": 2.0, "val/recall/cat": 1.0, "val/recall/dog": 0.75}
-    assert [made[0] for made in tracking.method_calls] == ["log", "add_artifacts", "flush", "end"]
-    assert tracking.method_calls[0] == call.log("run", left, step=2)
+    claim = cast("Claim", SimpleNamespace(number=0, attempt=1))
+    journal = Journal(claim=claim, sweep=cast("Any", None), trial=["a"], name="a trial", params={}, tags={})
+    return Attempt(claim=claim, members=[], observation=observation, journal=journal, states=[])
+
+
+def test_the_last_epoch_of_a_pruned_trial_is_whole_in_its_record(attempt: Attempt) -> None:
+    record = attempt.ended("pruned", "It was poor.")
+    assert (record.outcome, record.reason, record.value) == ("pruned", "It was poor.", None)
+    assert {(point.key, point.step): point.value for point in record.points} == {
+        ("importance/cat", 2): 1.0, ("importance/dog", 2): 2.0, ("val/recall/cat", 2): 1.0, ("val/recall/dog", 2): 0.75,
+    }  # fmt: skip
+    assert set(record.files) == {"classes.png", "epochs.parquet", "trajectory.parquet"}
+
+
+def test_a_trial_that_fails_of_its_picture_fails_without_it(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Observation) -> dict[str, bytes]:
+        raise ValueError("no such colour")
+
+    monkeypatch.setattr(Observation, "artifacts", broken)
+    assert attempt.ended("failed", "ValueError: no such colour").files == {}

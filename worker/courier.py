@@ -1,0 +1,233 @@
+"""The way of what is seen to MLflow, and then of an attempt's end to the queue, beside the training."""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from sweep.errors import LateTell, Unavailable, Untold
+from sweep.parts import Parts
+from sweep.slots import Outcome
+from sweep.store import Sweep
+from sweep.studies import Claim
+from sweep.tracking import RUN_STATUSES, Point
+
+from .journal import Journal, Record
+from .spool import Spool
+
+_EVERY_S = 1.0
+"""How long points gather before they are sent: MLflow's rate grows with the batch."""
+_SETTLES_S = 1.0
+"""A result usually takes a fifth of it to be told."""
+_BEARERS = 6
+"""Attempts whose ends are on their way at once: each is a handful of requests, one after another."""
+_log = logging.getLogger(__name__)
+
+
+class Courier:
+    """Sends attempts' metrics while they are trained, and tells each one's end once MLflow has all of it.
+
+    The training never waits for it. With MLflow away it insists, and the records of those that end gather in the
+    spool; an attempt stays its worker's until it is told, so that one whose worker dies is made again, or found in the
+    spool. Once `stop` is set everything is tried once more, and what MLflow does not take is queued again.
+    """
+
+    def __init__(self, parts: Parts, spool: Spool, *, worker: str, stop: threading.Event) -> None:
+        """Starts its threads; `close` ends them."""
+        self._store, self._studies, self._tracking = parts.store, parts.studies, parts.tracking
+        self._spool, self._worker, self._stop = spool, worker, stop
+        self._training: dict[int, Journal] = {}
+        self._ended: dict[int, Journal] = {}
+        """Not told yet."""
+        self._experiments: dict[str, str] = {}
+        self._last_took_s = 0.0
+        self._changed = threading.Condition()
+        self._hurry = self._closed = False
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self._bearers = ThreadPoolExecutor(_BEARERS, thread_name_prefix="bearer")
+        self._sender = threading.Thread(target=self._send_all, name="sender", daemon=True)
+        self._sender.start()
+
+    @property
+    def is_idle(self) -> bool:
+        """True while no attempt waits to be told."""
+        return not self._ended
+
+    def settle(self) -> None:
+        """Waits a moment until all is told, for whoever learns from it; not where the last took longer than that."""
+        if self._last_took_s < _SETTLES_S:
+            with self._changed:
+                if not self._changed.wait_for(lambda: not self._ended, timeout=_SETTLES_S):
+                    self._last_took_s = _SETTLES_S
+
+    def recall(self, journal: Journal) -> Record | None:
+        """What an earlier attempt at just this training has left here, if it came to its end and was not told."""
+        return self._spool.recall(journal)
+
+    def begin(self, journal: Journal) -> None:
+        """Sends what is logged of an attempt from now on."""
+        self._training[journal.attempt] = journal
+        self._wake()
+
+    def keep(self, journal: Journal, files: Mapping[str, bytes]) -> None:
+        """Sends files of an attempt in training, in place of those of the same names that are still on their way."""
+        journal.files = {**journal.files, **files}
+        self._wake()
+
+    def finish(self, journal: Journal, record: Record) -> None:
+        """Tells the attempt's end once MLflow has all of it."""
+        journal.ended_at = time.monotonic()
+        self._ended[journal.attempt] = journal
+        self._training.pop(journal.attempt, None)
+        self._writer.submit(self._spool_and_tell, journal, record)
+
+    def give_up(self, claim: Claim, outcome: Outcome, reason: str, *, journal: Journal | None) -> None:
+        """Tells at once that a claim ended without a value; then its run is ended, and keeps what was sent."""
+        outcome = self._give_up(claim, outcome, reason)
+        if journal is not None:
+            self._training.pop(journal.attempt, None)
+            self._bearers.submit(self._end_run, journal, outcome, reason)
+
+    def abandon(self, reason: str) -> None:
+        """Queues again what is not told yet, from another thread: for a worker that cannot wait any longer."""
+        for journal in list(self._ended.values()):
+            self._give_up(journal.claim, "stopped", reason)
+
+    def close(self) -> None:
+        """Returns once all is told; after `stop` was set that takes no longer than MLflow's answers."""
+        self._writer.shutdown()
+        self._bearers.shutdown()
+        self._closed = True
+        self._wake()
+        self._sender.join()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._hurry = True
+            self._changed.notify_all()
+
+    def _send_all(self) -> None:
+        while not self._closed:
+            with self._changed:
+                self._changed.wait_for(lambda: self._hurry, timeout=_EVERY_S)
+                self._hurry = False
+            for attempt, journal in list(self._training.items()):
+                with journal.sending:
+                    if attempt in self._training:
+                        self._send_news(journal)
+
+    def _send_news(self, journal: Journal) -> None:
+        try:
+            self._send(journal, journal.points[:])
+        except Unavailable:  # the worker leaves
+            pass
+        except Exception:  # at its end it is tried again, and is the attempt's own misfortune
+            _log.warning("not sent", exc_info=True, extra=self.facts(journal.claim) | {"action": "not_sent"})
+            self._training.pop(journal.attempt, None)
+
+    def _send(self, journal: Journal, points: list[Point]) -> str:
+        """Sends what is new of an attempt; answers its run, which is begun with the first."""
+        if journal.run_id is None:
+            experiment_id = self._experiment(journal.sweep)
+            journal.run_id = self._tracking.start(
+                experiment_id, name=journal.name, params=journal.params, tags=journal.tags
+            )
+        self._send_files(journal, journal.run_id)
+        if not journal.is_noted:  # with the checkpoint that it may begin with, for whoever follows
+            self._studies.note_run(journal.claim, journal.run_id)
+            journal.is_noted = True
+        news = points[journal.sent :]
+        self._tracking.send(journal.run_id, news)
+        journal.sent += len(news)
+        return journal.run_id
+
+    def _send_files(self, journal: Journal, run_id: str) -> None:
+        files, journal.files = journal.files, {}
+        try:
+            if files:
+                self._tracking.add_artifacts(run_id, files)
+        except Unavailable:
+            raise
+        except Exception:  # MLflow refuses it, or a disk is full: it is a convenience
+            _log.warning("not kept", exc_info=True, extra=self.facts(journal.claim) | {"action": "not_kept"})
+
+    def _experiment(self, sweep: Sweep) -> str:
+        if sweep.id not in self._experiments:
+            found = sweep.experiment_id or self._tracking.experiment(sweep)
+            if sweep.experiment_id is None:
+                self._store.set_experiment(sweep.id, found)
+            self._experiments[sweep.id] = found
+        return self._experiments[sweep.id]
+
+    def _spool_and_tell(self, journal: Journal, record: Record) -> None:
+        held: Record | None = record
+        if record.outcome == "complete":
+            try:
+                self._spool.keep(journal, record)
+                held, journal.points = None, []
+            except OSError as error:  # the disk is full: it is told as any other, unless the worker dies before
+                facts = self.facts(journal.claim) | {"action": "not_spooled", "reason": str(error)}
+                _log.warning("not spooled", extra=facts)
+        self._bearers.submit(self._tell, journal, held)
+
+    def _tell(self, journal: Journal, held: Record | None) -> None:
+        claim = journal.claim
+        try:
+            record = held or self._spool.read(journal)
+            outcome, reason = record.outcome, record.reason
+            with journal.sending:
+                self._tell_record(journal, record)
+        except (LateTell, Untold, Unavailable) as error:
+            reason = str(error)
+            outcome = self._give_up(claim, "stopped" if self._stop.is_set() else "lost", reason)
+        except Exception as error:
+            _log.exception("trial failed", extra=self.facts(claim) | {"action": "trial_failed"})
+            reason = f"{type(error).__name__}: {error}"
+            outcome = self._give_up(claim, "failed", reason)
+        else:
+            _log.info("trial told", extra=self.facts(claim) | {"outcome": outcome, "value": record.value})
+        if outcome not in ("stopped", "lost"):
+            self._spool.forget(journal)
+        with self._changed:
+            self._last_took_s = time.monotonic() - journal.ended_at
+            del self._ended[journal.attempt]
+            self._changed.notify_all()
+        self._end_run(journal, outcome, reason)
+
+    def _tell_record(self, journal: Journal, record: Record) -> None:
+        journal.files = {}
+        run_id = self._send(journal, list(record.points))
+        if record.files:
+            self._tracking.add_artifacts(run_id, record.files)
+        if record.value is not None:
+            self._studies.complete(journal.claim, value=record.value, replicates=record.replicates)
+        else:
+            self._studies.give_up(journal.claim, outcome=record.outcome, reason=str(record.reason))
+
+    def _give_up(self, claim: Claim, outcome: Outcome, reason: str) -> Outcome:
+        """How the claim ended in the queue."""
+        try:
+            self._studies.give_up(claim, outcome=outcome, reason=reason)
+        except LateTell:
+            outcome = "lost"
+        except Exception:  # it bears our name, and is queued again by whoever looks after this
+            _log.warning("trial let go", exc_info=True, extra=self.facts(claim) | {"action": "trial_let_go"})
+            outcome = "lost"
+        _log.info("trial ended", extra=self.facts(claim) | {"outcome": outcome, "reason": reason})
+        return outcome
+
+    def _end_run(self, journal: Journal, outcome: Outcome, reason: str | None) -> None:
+        with journal.sending:
+            if journal.run_id is None:
+                return
+            try:
+                self._send_files(journal, journal.run_id)
+                self._tracking.end(journal.run_id, RUN_STATUSES[outcome], reason=reason)
+            except Exception as error:  # the trial is told, and the reconciler ends the run once MLflow is back
+                facts = {"action": "run_left_open", "run": journal.run_id, "reason": str(error)}
+                _log.warning("run left open", extra=facts)
+
+    def facts(self, claim: Claim) -> dict[str, object]:
+        """What a line of the log says of an attempt."""
+        return {"sweep": claim.sweep, "trial": claim.number, "attempt": claim.attempt, "worker": self._worker}
