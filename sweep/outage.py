@@ -7,11 +7,12 @@ from sqlalchemy.exc import OperationalError
 
 from .errors import DatabaseAway
 
-_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
+"""Of SQLite: somebody else writes, or there is no room on the disk."""
 
 
 def name_outages(engine: Engine) -> None:
-    """Lets the engine raise DatabaseAway where the server cannot be reached, restarts, or has no time for us.
+    """Lets the engine raise DatabaseAway where the server cannot be reached, restarts, or has no time or room for us.
 
     Optuna takes errors of SQLAlchemy's for a deadlock and adds a trial again, which may have been added; this one it
     lets through.
@@ -32,7 +33,7 @@ def _is_outage(context: ExceptionContext) -> bool:
         return True
     error = context.original_exception
     if isinstance(error, sqlite3.Error):  # where "no such table" is an OperationalError too
-        return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _BUSY
+        return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _PASSING
     return isinstance(context.sqlalchemy_exception, OperationalError)
 
 
