@@ -43,14 +43,15 @@ WORKS = {
 class Prepared:
     """A work with its data read, for our own side."""
 
-    def __init__(self, work: Work, data_dir: Path, *, replicate_count: int = 1) -> None:
-        """Reads the data from `data_dir`, as the service would."""
+    def __init__(self, work: Work, data_dir: Path, *, replicate_count: int = 1, sampler: str | None = None) -> None:
+        """Reads the data from `data_dir`, as the service would; the sampler is the service's choice unless given."""
         body = {
             "dataset": work.dataset,
             "imbalance": {"profile": "exponential", "ratios": [work.ratio]},
             "training": {"epochs": work.epochs},
             "trials": work.trials,
             "replicates": replicate_count,
+            "sampler": sampler,
         }
         datasets = Datasets(data_dir)
         spec = parse_sweep(json.dumps(body))

@@ -65,10 +65,14 @@ class Plant:
         )
         self.parts = Parts.connect(settings, holder="onlooker", stop=threading.Event())
 
-    def worker(self, *, dies: str | None = None, clock_s: float = 0.0, mlflow_url: str | None = None) -> BaseProcess:
-        """A worker, just started."""
+    def worker(
+        self, *, dies: str | None = None, clock_s: float = 0.0, mlflow_url: str | None = None,
+        folder: Path | None = None,
+    ) -> BaseProcess:  # fmt: skip
+        """A worker, just started; in a folder of its own it is as on another machine."""
         away = {"MLFLOW_TRACKING_URI": mlflow_url} if mlflow_url else {}
-        return self._start(dies=dies, clock_s=clock_s, environment=self._environment | away)
+        elsewhere = {"EVENHAND_DATA_DIR": str(folder)} if folder else {}
+        return self._start(dies=dies, clock_s=clock_s, environment=self._environment | away | elsewhere)
 
     def api(self, port: int | None = None, *, is_awaited: bool = True) -> httpx.Client:
         """An API, and a client of it once it answers."""
@@ -110,7 +114,8 @@ class Plant:
 
     def log(self, process: BaseProcess) -> str:
         """What a process has printed."""
-        return (self.folder / f"{process.name}.log").read_text(errors="replace")
+        path = self.folder / f"{process.name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def close(self) -> None:
         """Leaves no process behind."""

@@ -1,6 +1,7 @@
 """Workers killed at any moment and at chosen places, stopped past their grace, too many, and with wrong clocks."""
 
 import os
+import resource
 import signal
 import time
 from datetime import UTC, datetime
@@ -93,3 +94,26 @@ def test_workers_whose_clocks_are_an_hour_off_take_nothing_from_each_other(plant
 
 def _living(plant: Plant) -> set[str]:
     return plant.parts.store.living(grace_s=GRACE_S)
+
+
+@both
+def test_a_full_disk_costs_the_trials_that_met_it_and_no_more(plant: Plant, note: Note) -> None:
+    sweep = plant.submit(trials=12)
+    worker = plant.worker()
+    assert worker.pid is not None
+    plant.await_slot(sweep, in_training, what="a trial in training")
+    largest = max(path.stat().st_size for path in plant.folder.iterdir())
+    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (largest + 8_192, resource.RLIM_INFINITY))
+    wait_for(lambda: is_full(plant.log(worker)), within_s=60, what="a full disk")
+    time.sleep(5)
+    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    plant.await_end([sweep])
+    assert worker.is_alive(), plant.log(worker)
+    for slot in plant.slots(sweep):
+        assert slot.last is not None
+        assert slot.state == "complete" or is_full(slot.last.reason or "")
+    note(sweep)
+
+
+def is_full(text: str) -> bool:
+    return any(words in text for words in ("File too large", "disk is full", "disk I/O error"))
