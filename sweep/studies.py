@@ -196,12 +196,13 @@ class Studies:
     def _point(self, sweep: Sweep, slot: Slot) -> dict[str, float]:
         """The slot's point where it is known beforehand, else nothing. The points of a study are drawn at once."""
         key = (sweep.id, slot.plan.key)
-        if key not in self._points:
+        points = self._points.get(key)
+        if points is None:
             if len(self._points) >= _MAX_DRAWN:
                 self._points.clear()
             size = len(slot.plan.numbers)
-            self._points[key] = known_points(sweep.spec, slot.plan.space, size) or [{}] * size
-        return self._points[key][slot.plan.numbers.index(slot.number)]
+            points = self._points[key] = known_points(sweep.spec, slot.plan.space, size) or [{}] * size
+        return points[slot.plan.numbers.index(slot.number)]
 
     def _suggested(self, sweep: Sweep, plan: StudyPlan, waiting: FrozenTrial, *, worker: str) -> list[Claim]:
         """The claim of a trial that was taken; none where no point could be had for it, which ends it."""

@@ -55,7 +55,7 @@ class Batch:
         self._settings, self._paces, self._worker, self._stop = settings, paces, worker, stop
         self._attempts: dict[int, Attempt] = {}
         self._checkpoints = Checkpoints(parts, courier, every_s=settings.checkpoint_s)
-        self._wishes = Wishes(sweep, parts, stop=stop)
+        self._wishes = Wishes(sweep, parts.store, stop=stop)
         self._room: Room | None = None
         self._filled_at = 0.0
 

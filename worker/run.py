@@ -6,7 +6,6 @@ import secrets
 import signal
 import socket
 import threading
-import time
 from contextlib import closing
 from types import FrameType
 
@@ -18,6 +17,7 @@ from sweep.parts import Parts
 from sweep.settings import Settings
 
 from .batch import Batch
+from .caretaker import Caretaker
 from .courier import Courier
 from .drain import Drain
 from .lifeline import Lifeline
@@ -27,7 +27,6 @@ from .spool import Spool
 
 _IDLE_S = 0.5
 """Between two looks at an empty queue."""
-_RECONCILE_EVERY_S = 3.0
 _log = logging.getLogger(__name__)
 
 
@@ -61,16 +60,15 @@ def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) 
         drain.holding(courier),
         closing(courier),
     ):
-        looked_at, has_space = 0.0, True
+        has_space = True
         while not stop.is_set():
             try:
                 has_space = _has_space(settings, before=has_space)
                 batch = _next_batch(parts, settings, courier, paces, name=name, stop=stop) if has_space else None
                 if batch is not None:
-                    with drain.holding(batch):
+                    with drain.holding(batch), Caretaker(parts.reconciler):
                         batch.run(shelf)
-                if time.monotonic() - looked_at > (_RECONCILE_EVERY_S if batch else _IDLE_S):
-                    looked_at = time.monotonic()
+                else:
                     parts.reconciler.run(busy=not courier.is_idle)
                     spool.clear(parts.store)
             except Exception:  # a store that is away costs time, never the worker

@@ -1,16 +1,13 @@
-"""What others want of a worker in the midst of a batch: that it leaves, gives up a sweep, or looks around."""
+"""What others want of a worker in the midst of a batch: that it leaves, or gives up a sweep."""
 
 import logging
 import threading
 import time
 
-from sweep.parts import Parts
 from sweep.slots import Outcome
-from sweep.store import Sweep, Wanted
+from sweep.store import Store, Sweep, Wanted
 
 _LOOK_EVERY_S = 1.0
-_RECONCILE_EVERY_S = 15.0
-"""A batch lasts as long as its scenario has waiting trials; other sweeps are looked after meanwhile."""
 
 _log = logging.getLogger(__name__)
 
@@ -26,13 +23,13 @@ class Interrupted(Exception):
 
 
 class Wishes:
-    """Looked up between two steps, each as often as it is worth."""
+    """Looked up between two steps, as often as it is worth."""
 
-    def __init__(self, sweep: Sweep, parts: Parts, *, stop: threading.Event) -> None:
+    def __init__(self, sweep: Sweep, store: Store, *, stop: threading.Event) -> None:
         """`stop` is set when the worker is to leave."""
         self._wanted: Wanted = "run"
-        self._sweep, self._store, self._reconciler, self._stop = sweep, parts.store, parts.reconciler, stop
-        self._looked_at, self._reconciled_at = 0.0, time.monotonic()
+        self._sweep, self._store, self._stop = sweep, store, stop
+        self._looked_at = 0.0
 
     @property
     def takes_more(self) -> bool:
@@ -58,9 +55,3 @@ class Wishes:
                 raise Interrupted("cancelled", "The sweep was cancelled.")
             if self._wanted == "pause_now":
                 raise Interrupted("stopped", "The sweep was paused; the trial is tried again when it goes on.")
-        if now - self._reconciled_at > _RECONCILE_EVERY_S:
-            self._reconciled_at = now
-            try:
-                self._reconciler.run(busy=True)
-            except Exception as error:
-                _log.warning("nothing looked after", extra={"action": "nothing_looked_after", "reason": str(error)})
