@@ -7,11 +7,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 
@@ -23,6 +23,8 @@ from sweep.reconcile import Reconciler
 from sweep.studies import Studies
 from sweep.tracking import Tracking
 from sweep.trials import Trials
+from worker.observation import Observation
+from worker.training.record import EpochRecord
 
 PLACES: Mapping[str, tuple[Any, str]] = {
     "before the first heartbeat": (worker.lifeline.Lifeline, "__enter__"),
@@ -36,6 +38,7 @@ PLACES: Mapping[str, tuple[Any, str]] = {
     "after the summary, before the sweep is closed": (sweep.reconcile, "write_summary"),
 }
 """Where a worker can be told to die: right after the call, which was not in vain; the first one before it."""
+Poison = Literal["exception", "metric"]
 _CLOCKS = ("mlflow", "optuna", "service", "sweep", "worker")
 
 
@@ -49,6 +52,8 @@ class Part:
     """The API's; None: a worker."""
     dies: str | None = None
     """At which of the places it is killed."""
+    poison: Poison | None = None
+    """What is wrong with the trials of odd numbers."""
     clock_s: float = 0.0
     """How far its clock is ahead."""
     lease_s: float | None = None
@@ -67,6 +72,8 @@ def act(part: Part) -> None:
         sweep.reconcile._LEASE_S = part.lease_s
     if part.dies is not None:
         _die_at(*PLACES[part.dies], before=part.dies.startswith("before"))
+    if part.poison is not None:
+        _poison(part.poison)
     if part.clock_s:
         _set_clock(part.clock_s)
     if part.port is None:
@@ -85,6 +92,19 @@ def _die_at(owner: Any, name: str, *, before: bool) -> None:
         return answer
 
     setattr(owner, name, deadly)
+
+
+def _poison(poison: Poison) -> None:
+    add = Observation.add
+
+    def poisoned(self: Observation, records: Sequence[EpochRecord]) -> dict[str, float]:
+        if int(self.title.rpartition("#")[2]) % 2:
+            if poison == "exception":
+                raise RuntimeError("It is poisoned.")
+            self._objective = "no such metric"
+        return add(self, records)
+
+    Observation.add = poisoned  # type: ignore[method-assign]
 
 
 def _set_clock(ahead_s: float) -> None:

@@ -22,7 +22,7 @@ from sweep.slots import Slot
 from sweep.store import DatasetMark, Sweep
 
 from ..service.running import free_ports, wait_for
-from .actor import Part, act
+from .actor import Part, Poison, act
 
 BODY = {
     "dataset": "toy2d",
@@ -67,12 +67,12 @@ class Plant:
 
     def worker(
         self, *, dies: str | None = None, clock_s: float = 0.0, mlflow_url: str | None = None,
-        folder: Path | None = None,
+        folder: Path | None = None, poison: Poison | None = None,
     ) -> BaseProcess:  # fmt: skip
         """A worker, just started; in a folder of its own it is as on another machine."""
         away = {"MLFLOW_TRACKING_URI": mlflow_url} if mlflow_url else {}
         elsewhere = {"EVENHAND_DATA_DIR": str(folder)} if folder else {}
-        return self._start(dies=dies, clock_s=clock_s, environment=self._environment | away | elsewhere)
+        return self._start(dies=dies, clock_s=clock_s, poison=poison, environment=self._environment | away | elsewhere)
 
     def api(self, port: int | None = None, *, is_awaited: bool = True) -> httpx.Client:
         """An API, and a client of it once it answers."""

@@ -1,4 +1,4 @@
-"""Trials that diverge, under every sampler: they fail with their reason, and the others complete."""
+"""Trials that diverge, raise or lack their metric, under every sampler: they fail with their reason, and no others."""
 
 from typing import get_args
 
@@ -6,6 +6,7 @@ import pytest
 
 from sweep.spec import Sampler
 
+from .actor import Poison
 from .conftest import Note
 from .plant import Plant
 
@@ -38,3 +39,20 @@ def test_poisoned_trials_fail_with_their_reason_and_no_other(plant: Plant, note:
             if float(slot.params["lr"]) < 1:
                 assert slot.state == "complete", (sampler, slot.params, slot.last.reason)
     assert note(*sweeps.values()).lost_attempts == 0
+
+
+@pytest.mark.parametrize(("poison", "reason"), [("exception", "RuntimeError: It is poisoned."), ("metric", "KeyError")])
+def test_trials_that_raise_or_lack_their_metric_fail_alone(
+    poison: Poison, reason: str, plant: Plant, note: Note
+) -> None:
+    alpha = {"low": 0.01, "high": 1.0}
+    fields = {name: {"alpha": alpha, "trials": 4} for name in get_args(Sampler)} | {"grid": {"alpha": [0.1, 0.2, 0.3]}}
+    sweeps = [plant.submit(sampler=sampler, **fields[sampler]) for sampler in get_args(Sampler)]
+    for _ in range(2):
+        plant.worker(poison=poison)
+    plant.await_end(sweeps, within_s=150)
+    for slot in (slot for sweep in sweeps for slot in plant.slots(sweep)):
+        assert slot.last is not None
+        assert slot.state == ("failed" if slot.number % 2 else "complete"), slot
+        assert slot.state == "complete" or str(slot.last.reason).startswith(reason)
+    assert note(*sweeps).lost_attempts == 0
