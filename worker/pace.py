@@ -28,6 +28,8 @@ _STEPS = 2
 _PER_WIDTH_S, _IN_ALL_S = 0.1, 4.0
 _GAIN = 0.97
 """A wider stack is worth its memory where a member takes less than this share of the time in the best narrower one."""
+_UNDISTURBED = 0.9
+"""Of a core that the measuring thread had."""
 _SHARE_OF_MEMORY = {"cpu": 0.2, "cuda": 0.7}
 """Of what is free when the width is measured; a host is shared by its workers."""
 _log = logging.getLogger(__name__)
@@ -74,7 +76,8 @@ class Paces:
     def of(self, member: Member, data: DeviceData) -> Pace:
         """The pace of the member's kind of work, measured now unless that was done before.
 
-        It depends on what else the machine does; whoever doubts it deletes the file.
+        It depends on what else the machine does: measured while that left this thread too little of a core, it is
+        this process's alone. Whoever doubts it deletes the file.
         """
         kind = _kind(member, data)
         path = self._folder / f"{hashlib.sha256(kind.encode()).hexdigest()[:16]}.json"
@@ -86,12 +89,15 @@ class Paces:
         return self._known[kind]
 
     def _measured(self, member: Member, data: DeviceData, *, kind: str, path: Path) -> Pace:
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.thread_time()
         pace = measure(member, data)
-        took = round(time.perf_counter() - began, 2)
-        _log.info(
-            "width measured", extra={"action": "width_measured", "width": pace.width, "seconds": took, "of": kind}
-        )
+        took = time.perf_counter() - began
+        share = (time.thread_time() - began_cpu) / took if data.device.type == "cpu" else 1.0
+        facts = {"width": pace.width, "seconds": round(took, 2), "share": round(share, 2), "of": kind}
+        _log.info("width measured", extra={"action": "width_measured"} | facts)
+        if share < _UNDISTURBED:
+            _log.warning("width not kept", extra={"action": "width_not_kept", "reason": "the machine is busy"})
+            return pace
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             # A name of its own, for workers in containers may share a folder and their numbers.

@@ -1,5 +1,6 @@
 """How wide stacks are: measured, modelled in memory, remembered, and what follows from it."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -131,6 +132,7 @@ def test_a_pace_is_measured_once_and_kept_on_disk(
         return GROWS
 
     monkeypatch.setattr(pace_module, "measure", once)
+    monkeypatch.setattr(pace_module, "_UNDISTURBED", 0.0)
     paces = Paces(tmp_path / "paces")
     assert paces.of(member("mlp"), data) == paces.of(member("mlp"), data) == GROWS
     assert Paces(tmp_path / "paces").of(member("mlp"), data) == GROWS
@@ -141,6 +143,22 @@ def test_a_pace_is_measured_once_and_kept_on_disk(
     first.write_text("half a fi")
     assert Paces(tmp_path / "paces").of(member("mlp"), data) == GROWS
     assert measured == ["mlp", "linear", "mlp"]
+
+
+def test_a_pace_measured_on_a_busy_machine_is_not_kept(
+    data: DeviceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waited(member: Member, data: DeviceData) -> Pace:
+        time.sleep(0.1)  # another process had the core
+        return GROWS
+
+    monkeypatch.setattr(pace_module, "measure", waited)
+    paces = Paces(tmp_path / "paces")
+    assert paces.of(member("mlp"), data) == GROWS
+    assert not (tmp_path / "paces").exists()
+    monkeypatch.setattr(pace_module, "measure", lambda member, data: NEVER)
+    assert paces.of(member("mlp"), data) == GROWS  # as long as the process lives
+    assert Paces(tmp_path / "paces").of(member("mlp"), data) == NEVER
 
 
 def test_a_model_without_a_stacked_form_is_said(
