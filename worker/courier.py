@@ -166,9 +166,8 @@ class Courier:
             try:
                 self._spool.keep(journal, record)
                 held, journal.points = None, []
-            except OSError as error:  # the disk is full: it is told as any other, unless the worker dies before
-                facts = self.facts(journal.claim) | {"action": "not_spooled", "reason": str(error)}
-                _log.warning("not spooled", extra=facts)
+            except Exception:  # the disk is full, say: it is told as any other, unless the worker dies before
+                _log.warning("not spooled", exc_info=True, extra=self.facts(journal.claim) | {"action": "not_spooled"})
         self._bearers.submit(self._tell, journal, held)
 
     def _tell(self, journal: Journal, held: Record | None) -> None:
@@ -187,12 +186,12 @@ class Courier:
             outcome = self._give_up(claim, "failed", reason)
         else:
             _log.info("trial told", extra=self.facts(claim) | {"outcome": outcome, "value": record.value})
-        if outcome not in ("stopped", "lost"):
-            self._spool.forget(journal)
         with self._changed:
             self._last_took_s = time.monotonic() - journal.ended_at
             del self._ended[journal.attempt]
             self._changed.notify_all()
+        if outcome not in ("stopped", "lost"):
+            self._spool.forget(journal)
         self._end_run(journal, outcome, reason)
 
     def _tell_record(self, journal: Journal, record: Record) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
 from typing import IO
@@ -73,7 +74,8 @@ class Spool:
     def forget(self, journal: Journal) -> None:
         """Removes whatever is kept of the slot: MLflow has it."""
         for path in self._left(journal):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
 
     def clear(self, store: Store) -> None:
         """Removes what is left of sweeps that have ended: somebody else trained it again."""
