@@ -17,6 +17,7 @@ from sweep.patience import Patience
 from sweep.settings import Settings
 
 from . import catalogue, health, pictures, problem, sweeps, trials
+from .body import BodyLimit
 from .keys import require_key
 
 _RECONCILE_EVERY_S = 5.0
@@ -48,6 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses=problem.RESPONSES,
     )
     app.state.settings = known
+    app.add_middleware(BodyLimit)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[host.strip() for host in known.allowed_hosts.split(",")])
     for module in (sweeps, trials, pictures, catalogue):
         app.include_router(module.router, dependencies=[Depends(require_key)])

@@ -16,6 +16,8 @@ from .up import UpError
 from .watch import watch as watch_sweep
 
 _FAILED, _BAD_USAGE = 1, 2
+_REFUSALS = (413, 422)
+"""Of what was sent."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,7 +40,7 @@ def main() -> None:
         app()
     except ApiError as error:
         _say_refusal(error)
-        sys.exit(_BAD_USAGE if error.status == 422 else _FAILED)
+        sys.exit(_BAD_USAGE if error.status in _REFUSALS else _FAILED)
     except ValidationError as error:
         said: dict[str, list[str]] = {}
         for problem in error.errors():

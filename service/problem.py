@@ -20,28 +20,28 @@ from sweep.problems import field_problems
 
 _RETRY_AFTER_S = "5"
 _STRINGS = ("type", "title", "detail")
-RESPONSES: dict[int | str, dict[str, object]] = {
-    422: {
-        "description": "What was asked cannot be done; `errors` names each field that is wrong",
-        "content": {
-            "application/problem+json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        **{name: {"type": "string"} for name in _STRINGS},
-                        "status": {"type": "integer"},
-                        "errors": {
-                            "type": "array",
-                            "items": {
-                                "type": "object",
-                                "properties": {name: {"type": "string"} for name in ("field", "problem", "expected")},
-                            },
-                        },
+_REMEDIES = {413: "A sweep takes a few thousand. Its data set goes into the data folder, and its name into the request"}
+CONTENT: dict[str, object] = {
+    "application/problem+json": {
+        "schema": {
+            "type": "object",
+            "properties": {
+                **{name: {"type": "string"} for name in _STRINGS},
+                "status": {"type": "integer"},
+                "errors": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {name: {"type": "string"} for name in ("field", "problem", "expected")},
                     },
-                }
-            }
-        },
+                },
+            },
+        }
     }
+}
+"""A problem, for OpenAPI."""
+RESPONSES: dict[int | str, dict[str, object]] = {
+    422: {"description": "What was asked cannot be done; `errors` names each field that is wrong", "content": CONTENT}
 }
 """How refusals look, for OpenAPI."""
 _log = logging.getLogger(__name__)
@@ -76,7 +76,8 @@ def _ours(_request: Request, error: Exception) -> JSONResponse:
 
 def _http(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    answer = _problem(error.status_code, error.detail, f"{error.detail}. /docs lists what there is.")
+    remedy = _REMEDIES.get(error.status_code, "/docs lists what there is")
+    answer = _problem(error.status_code, error.detail, f"{error.detail}. {remedy}.")
     answer.headers.update(error.headers or {})
     return answer
 

@@ -15,13 +15,20 @@ from sweep.slots import progress
 from sweep.spec import SweepSpec
 from sweep.store import PAUSES, DatasetMark, Sweep, SweepState, Wanted
 
+from .body import MAX_BODY_BYTES
 from .context import PartsOf, SettingsOf
+from .problem import CONTENT
 from .views import ResultsView, SweepList, SweepView, sweep_state, sweep_view
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"])
 
 
-@router.post("", status_code=201)
+_TOO_LARGE: dict[int | str, dict[str, object]] = {
+    413: {"description": f"The body is larger than {MAX_BODY_BYTES:,} bytes", "content": CONTENT}
+}
+
+
+@router.post("", status_code=201, responses=_TOO_LARGE)
 def submit(
     spec: SweepSpec, response: Response, later: BackgroundTasks, parts: PartsOf, settings: SettingsOf
 ) -> SweepView:
