@@ -4,6 +4,7 @@ EvenhandError                 500  base; never raised itself
 ├── InvalidSweep              422  a body that cannot be run; lists every field that is wrong
 ├── ImbalanceError            422  class counts that cannot be made from the data
 ├── UnknownDataset            422  no data set of that name
+├── KeyReused                 422  an Idempotency-Key that came with another body before
 ├── DatasetError              422  files that cannot be used as a data set
 ├── NotFound                  404  no sweep, trial or record of that name
 ├── Conflict                  409  an action that the state forbids
@@ -104,6 +105,22 @@ class DatasetError(EvenhandError):
         self.dataset = dataset
         self.problem = problem
         super().__init__(f"Data set {dataset!r}: {problem}")
+
+
+class KeyReused(EvenhandError):
+    """Raised by the store where a key came with another body before; the caller takes a new key for a new sweep."""
+
+    status = 422
+    title = "The key is that of another request"
+
+    def __init__(self, key: str, *, header: str, sweep_id: str) -> None:
+        """Names the sweep that was taken under the key."""
+        self.problem = FieldProblem(
+            field=f"header.{header}",
+            problem=f"{key!r} came before with another body, which is sweep {sweep_id}.",
+            expected="a new key for another sweep, or the body that came with this one",
+        )
+        super().__init__(f"{header} {self.problem.problem} Expected {self.problem.expected}.")
 
 
 class NotFound(EvenhandError):

@@ -6,19 +6,20 @@ so that lists are fast: `state` and `progress`, both counted from Optuna's trial
 
 import secrets
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from sqlalchemy import ColumnElement, RowMapping, and_, insert, null, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from .errors import NotFound
+from .errors import KeyReused, NotFound
 from .patience import patiently
 from .plan import Scenario, StudyPlan, studies
 from .presence import Presence
 from .resolve import ResolvedSweep
 from .spec import SweepSpec
+from .submission import HEADER, Submission
 from .tables import SWEEPS
 
 Wanted = Literal["run", "pause", "pause_now", "cancel"]
@@ -69,18 +70,42 @@ class Store(Presence):
 
     def add(self, resolved: ResolvedSweep, dataset: DatasetMark) -> Sweep:
         """Stores a sweep under a new id; once this returns, the sweep is promised."""
-        row = {
-            "id": _new_id(),
-            "name": resolved.spec.name,
-            "created_at": _now(),
-            "spec": resolved.spec.model_dump(mode="json"),
-            "scenarios": [
-                {"profile": s.profile, "ratio": s.ratio, "counts": list(s.counts), "drawn": list(s.drawn)}
-                for s in resolved.scenarios
-            ],
-            "dataset": {"classes": list(dataset.classes), "content": dataset.content},
-            "wanted": "run",
-        }
+        return self._add(_row(resolved, dataset))
+
+    def add_once(
+        self, resolved: ResolvedSweep, dataset: DatasetMark, submission: Submission | None
+    ) -> tuple[Sweep, bool]:
+        """The sweep of a submission, and whether it is new: it is not where its key was taken at the same moment.
+
+        Raises:
+            KeyReused: if the key was taken with another body.
+        """
+        if submission is None:
+            return self.add(resolved, dataset), True
+        mark = {"idempotency_key": submission.key, "request_hash": submission.digest}
+        try:
+            return self._add(_row(resolved, dataset) | mark), True
+        except IntegrityError:
+            earlier = self.submitted(submission)
+            if earlier is None:
+                raise
+            return earlier, False
+
+    @patiently
+    def submitted(self, submission: Submission) -> Sweep | None:
+        """The sweep that was taken under the submission's key; None where there is none.
+
+        Raises:
+            KeyReused: if it was taken with another body.
+        """
+        query = select(SWEEPS).where(SWEEPS.c.idempotency_key == submission.key)
+        with self._engine.begin() as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        if row is not None and row["request_hash"] != submission.digest:
+            raise KeyReused(submission.key, header=HEADER, sweep_id=row["id"])
+        return None if row is None else _sweep(row)
+
+    def _add(self, row: Mapping[str, object]) -> Sweep:
         self.patience.insist(lambda again: self._insert(row, again=again))
         return self.get(str(row["id"]))
 
@@ -90,8 +115,12 @@ class Store(Presence):
             with self._engine.begin() as connection:
                 connection.execute(insert(SWEEPS).values(**row))
         except IntegrityError:
-            if not again:
+            if not (again and self._holds(row["id"])):
                 raise
+
+    def _holds(self, sweep_id: object) -> bool:
+        with self._engine.begin() as connection:
+            return connection.execute(select(SWEEPS.c.id).where(SWEEPS.c.id == sweep_id)).first() is not None
 
     @patiently
     def get(self, sweep_id: str) -> Sweep:
@@ -174,6 +203,22 @@ class Store(Presence):
             return connection.execute(query).rowcount == 1
 
 
+def _row(resolved: ResolvedSweep, dataset: DatasetMark) -> dict[str, object]:
+    """A new row, under a new id."""
+    return {
+        "id": _new_id(),
+        "name": resolved.spec.name,
+        "created_at": _now(),
+        "spec": resolved.spec.model_dump(mode="json"),
+        "scenarios": [
+            {"profile": s.profile, "ratio": s.ratio, "counts": list(s.counts), "drawn": list(s.drawn)}
+            for s in resolved.scenarios
+        ],
+        "dataset": {"classes": list(dataset.classes), "content": dataset.content},
+        "wanted": "run",
+    }
+
+
 def _new_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(4)}"
 
@@ -184,7 +229,7 @@ def _now() -> datetime:
 
 
 def _sweep(row: RowMapping) -> Sweep:
-    values: dict[str, Any] = dict(row)
+    values: dict[str, Any] = {field.name: row[field.name] for field in fields(Sweep)}
     return Sweep(
         **values
         | {

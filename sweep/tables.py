@@ -20,6 +20,8 @@ SWEEPS = Table(
     Column("ended_at", DateTime, index=True),
     Column("state", String(16)),
     Column("progress", JSON),
+    Column("idempotency_key", String(255), index=True, unique=True),
+    Column("request_hash", String(64)),
 )
 
 LEASES = Table(

@@ -4,19 +4,24 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import text
 
 from sweep.database import engine_for, migrate, version
 from sweep.errors import OtherVersion
-from sweep.store import Store
+from sweep.store import Store, Sweep
 from sweep.studies import Studies
 from sweep.tables import VERSION_TABLE
 from sweep.upgrade import upgrade
 
 from ..postgres import Postgres
+
+HEAD = "0002"
 
 
 def evenhand_migrate(url: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -29,9 +34,9 @@ def evenhand_migrate(url: str, *options: str) -> subprocess.CompletedProcess[str
 def test_the_command_says_which_version_the_database_was_and_is(empty: str) -> None:
     first, second = evenhand_migrate(empty), evenhand_migrate(empty, "--json")
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    assert first.stdout.startswith("The database was empty and is of version 0001; Optuna's tables are of version v")
+    assert first.stdout.startswith(f"The database was empty and is of version {HEAD}; Optuna's tables are of version v")
     answer = json.loads(second.stdout)
-    assert (answer["was"], answer["is"]) == ("0001", "0001")
+    assert (answer["was"], answer["is"]) == (HEAD, HEAD)
     assert answer["optuna"] in first.stdout
 
 
@@ -39,14 +44,29 @@ def test_a_database_that_lacks_our_tables_gets_them(database: str, store: Store,
     with store._engine.begin() as connection:
         for table in ("sweeps", "leases", "workers", "version"):
             connection.execute(text(f"DROP TABLE evenhand_{table}"))
-    assert upgrade(database) == (None, "0001", studies.version)
+    assert upgrade(database) == (None, HEAD, studies.version)
     assert store.open_sweeps() == []
+
+
+def test_sweeps_of_an_older_version_are_kept(
+    database: str, store: Store, studies: Studies, submit: Callable[..., Sweep]
+) -> None:
+    sweeps = [submit(), submit()]
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parents[2] / "sweep/migrations"))
+    with store._engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    with store._engine.begin() as connection:
+        assert connection.execute(text("SELECT * FROM evenhand_sweeps")).keys().isdisjoint({"idempotency_key"})
+    assert upgrade(database) == ("0001", HEAD, studies.version)
+    assert store.open_sweeps() == sweeps
 
 
 def test_a_database_of_a_newer_version_is_left_alone_and_said_so(database: str, store: Store) -> None:
     with store._engine.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
-    with pytest.raises(OtherVersion, match=r"version 9999, .* up to 0001\. Update Evenhand"):
+    with pytest.raises(OtherVersion, match=rf"version 9999, .* up to {HEAD}\. Update Evenhand"):
         migrate(store._engine)
     assert version(store._engine) == "9999"
     done = evenhand_migrate(database)
@@ -65,7 +85,7 @@ def test_a_database_that_the_server_lacks_is_made(postgres: Postgres) -> None:
     url = postgres.url('made "by" us')
     assert upgrade(url)[0] is None
     engine = engine_for(url)
-    assert version(engine) == "0001"
+    assert version(engine) == HEAD
     engine.dispose()
     postgres.execute('DROP DATABASE "made ""by"" us" WITH (FORCE)')
 
