@@ -1,11 +1,20 @@
-"""What every route is given: the parts of the service and its settings."""
+"""What routes are given: the parts of the service, its settings, and the key of a submission."""
 
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
+from pydantic import AfterValidator
 
 from sweep.parts import Parts
 from sweep.settings import Settings
+from sweep.submission import HEADER, Submission, checked_key
+
+_Key = Annotated[
+    Annotated[str, AfterValidator(checked_key)] | None,
+    Header(
+        alias=HEADER, description="A request that is sent again under its key is the same sweep; kept as long as it."
+    ),
+]
 
 
 def _parts(request: Request) -> Parts:
@@ -16,5 +25,11 @@ def _settings(request: Request) -> Settings:
     return cast(Settings, request.app.state.settings)
 
 
+async def _submission(request: Request, key: _Key = None) -> Submission | None:
+    return None if key is None else Submission(key=key, body=await request.body())
+
+
 PartsOf = Annotated[Parts, Depends(_parts)]
 SettingsOf = Annotated[Settings, Depends(_settings)]
+SubmissionOf = Annotated[Submission | None, Depends(_submission)]
+"""None where the request bears no key."""

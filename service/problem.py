@@ -14,6 +14,7 @@ from sweep.errors import (
     FieldProblem,
     ImbalanceError,
     InvalidSweep,
+    KeyReused,
     UnknownDataset,
 )
 from sweep.problems import field_problems
@@ -59,7 +60,9 @@ def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     wrong = field_problems(error.errors())
     if all(one["loc"][0] != "body" for one in error.errors()):
-        return _problem(422, "The request cannot be answered", "A parameter of the query is wrong.", wrong)
+        return _problem(
+            422, "The request cannot be answered", "A parameter of the query, or a header, is wrong.", wrong
+        )
     kind = request.headers.get("content-type", "none")
     if "json" not in kind:  # as `curl -d` alone sends it
         wrong = [FieldProblem("body", f"Its content type is {kind}.", "the header content-type: application/json")]
@@ -90,7 +93,7 @@ def _unexpected(request: Request, error: Exception) -> JSONResponse:
 def _fields(error: EvenhandError) -> Sequence[FieldProblem]:
     if isinstance(error, InvalidSweep):
         return error.problems
-    if isinstance(error, ImbalanceError | UnknownDataset):
+    if isinstance(error, ImbalanceError | UnknownDataset | KeyReused):
         return [error.problem]
     if isinstance(error, DatasetError):
         return [FieldProblem("dataset", error.problem, "files that can be read; GET /v1/datasets tells more")]

@@ -11,37 +11,51 @@ from sweep.measured import measured
 from sweep.parts import Parts
 from sweep.resolve import resolve
 from sweep.results import results
+from sweep.settings import Settings
 from sweep.slots import progress
 from sweep.spec import SweepSpec
 from sweep.store import PAUSES, DatasetMark, Sweep, SweepState, Wanted
+from sweep.submission import Submission
 
 from .body import MAX_BODY_BYTES
-from .context import PartsOf, SettingsOf
+from .context import PartsOf, SettingsOf, SubmissionOf
 from .problem import CONTENT
 from .views import ResultsView, SweepList, SweepView, sweep_state, sweep_view
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"])
-
-
-_TOO_LARGE: dict[int | str, dict[str, object]] = {
-    413: {"description": f"The body is larger than {MAX_BODY_BYTES:,} bytes", "content": CONTENT}
+_SUBMITTED: dict[int | str, dict[str, object]] = {
+    201: {
+        "headers": {
+            "Location": {"description": "the sweep", "schema": {"type": "string"}},
+            "Idempotency-Replayed": {
+                "description": "true where the sweep was taken before, under the same key",
+                "schema": {"type": "string"},
+            },
+        }
+    },
+    413: {"description": f"The body is larger than {MAX_BODY_BYTES:,} bytes", "content": CONTENT},
 }
 
 
-@router.post("", status_code=201, responses=_TOO_LARGE)
+@router.post("", status_code=201, responses=_SUBMITTED)
 def submit(
-    spec: SweepSpec, response: Response, later: BackgroundTasks, parts: PartsOf, settings: SettingsOf
+    spec: SweepSpec,
+    submission: SubmissionOf,
+    response: Response,
+    later: BackgroundTasks,
+    parts: PartsOf,
+    settings: SettingsOf,
 ) -> SweepView:
     """Submits a sweep; the answer shows it with every default filled in.
 
     Once it is answered the sweep is promised: whoever reconciles next lays what a crash leaves of its slots.
+    Under an `Idempotency-Key` that came before it is the sweep of then, with `Idempotency-Replayed: true`.
     """
-    check_space(settings)
-    info = parts.datasets.info(spec.dataset.name, options=spec.dataset.params)
-    resolved = measured(resolve(spec, info), info, parts.datasets)
-    sweep = parts.store.add(resolved, DatasetMark(classes=info.classes, content=info.content))
+    sweep, is_new = _taken(spec, submission, parts, settings)
     later.add_task(parts.reconciler.look_at, sweep)
     response.headers["Location"] = f"/v1/sweeps/{sweep.id}"
+    if not is_new:
+        response.headers["Idempotency-Replayed"] = "true"
     return _view(sweep, parts, settings)
 
 
@@ -123,6 +137,18 @@ def show_results(sweep_id: str, parts: PartsOf) -> ResultsView:
         scenarios=found.scenarios,
         notes=found.notes,
     )
+
+
+def _taken(spec: SweepSpec, submission: Submission | None, parts: Parts, settings: Settings) -> tuple[Sweep, bool]:
+    """The sweep that is stored now, or that of an earlier request, which nothing that changed since can refuse."""
+    if submission is not None:
+        earlier = parts.store.submitted(submission)
+        if earlier is not None:
+            return earlier, False
+    check_space(settings)
+    info = parts.datasets.info(spec.dataset.name, options=spec.dataset.params)
+    resolved = measured(resolve(spec, info), info, parts.datasets)
+    return parts.store.add_once(resolved, DatasetMark(classes=info.classes, content=info.content), submission)
 
 
 def _want(wanted: Wanted, sweep_id: str, parts: Parts, *, instead_of: Collection[Wanted], can: str) -> None:
