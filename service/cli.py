@@ -61,6 +61,9 @@ def submit(
     file: Annotated[typer.FileBinaryRead, typer.Argument(help="A sweep as JSON; `-` reads standard input.")],
     url: Url = _URL,
     watch: Annotated[bool, typer.Option("--watch", help="Stay until the sweep has ended.")] = False,
+    key: Annotated[
+        str | None, typer.Option(help="Sends it under this Idempotency-Key, as an earlier try said.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Submits a sweep.
@@ -69,7 +72,7 @@ def submit(
     answer shows it with every default filled in.
     """
     with Client(url) as client:
-        sweep = client.submit(file.read())
+        sweep = client.submit(file.read(), key=key)
         if not watch:
             show(sweep, as_json, f"Submitted {sweep['id']} with {sweep['progress']['total']} trials.")
             return

@@ -1,15 +1,25 @@
 """The HTTP client of the API, as the `evenhand` command uses it."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import httpx
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
+from pydantic_core import PydanticCustomError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from sweep.submission import HEADER, checked_key
 
 _TIMEOUT_S = 30.0
+_TRIES = 4
+_JSON = {"content-type": "application/json"}
+_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+"""Errors before anything of the request was sent."""
+_UNCERTAIN = (None, 500, 502, 503, 504)
+"""Statuses, or none, after which nobody knows whether a sweep was taken."""
 TERMINAL = frozenset({"finished", "cancelled", "failed"})
 """The states from which a sweep does not come back."""
 
@@ -44,9 +54,33 @@ class Client:
         """Closes the connections."""
         self._http.close()
 
-    def submit(self, body: bytes) -> Answer:
-        """The sweep that the JSON body asks for, stored. It is sent once only: a repeat might be a second sweep."""
-        return self._answer(self._http_request("POST", "/v1/sweeps", content=body))
+    def submit(self, body: bytes, *, key: str | None = None) -> Answer:
+        """The sweep that the JSON body asks for, stored: one, however often it is sent under the same key.
+
+        It is sent again where no answer came. Without `key` it gets one of its own.
+
+        Raises:
+            ApiError: with the key, where the sweep may have been taken all the same; or where `key` is none.
+        """
+        key, unanswered = uuid4().hex if key is None else _checked(key), False
+
+        def send() -> httpx.Response:
+            nonlocal unanswered
+            try:
+                return self._http.post("/v1/sweeps", content=body, headers={**_JSON, HEADER: key})
+            except httpx.TransportError as error:
+                unanswered |= not isinstance(error, _UNSENT)
+                raise
+
+        try:
+            return self._answer(self._insist(send))
+        except ApiError as error:
+            if error.status not in _UNCERTAIN or (error.status is None and not unanswered):
+                raise
+            hint = (
+                f"{error} It may have been taken all the same: sent again with the key {key} (--key) it is one sweep."
+            )
+            raise ApiError(hint, status=error.status, problem=error.problem) from error
 
     def sweeps(self, *, state: str | None = None, name: str | None = None) -> Iterator[Answer]:
         """Every sweep, the newest first."""
@@ -85,24 +119,23 @@ class Client:
         """What /readyz says; raises ApiError while the service is not ready."""
         return self._answer(self._http_request("GET", "/readyz"))
 
-    @retry(
-        retry=retry_if_exception_type(httpx.TransportError),
-        stop=stop_after_attempt(4),
-        wait=wait_exponential(multiplier=0.3),
-        reraise=True,
-    )
-    def _send_again(self, path: str, params: Mapping[str, str]) -> httpx.Response:
-        return self._http.get(path, params=params)
+    def _insist(self, send: Callable[[], httpx.Response]) -> httpx.Response:
+        """The answer to what may be sent again; after a few tries in vain it is given up."""
+        unanswered = retry_if_exception_type(httpx.TransportError)
+        tries = Retrying(
+            retry=unanswered, stop=stop_after_attempt(_TRIES), wait=wait_exponential(multiplier=0.3), reraise=True
+        )
+        return self._once(lambda: tries(send))
 
     def _get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
-        try:
-            return self._answer(self._send_again(path, params or {}))
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+        return self._answer(self._insist(lambda: self._http.get(path, params=params or {})))
 
-    def _http_request(self, method: str, path: str, content: bytes | None = None) -> httpx.Response:
+    def _http_request(self, method: str, path: str) -> httpx.Response:
+        return self._once(lambda: self._http.request(method, path, headers=_JSON))
+
+    def _once(self, send: Callable[[], httpx.Response]) -> httpx.Response:
         try:
-            return self._http.request(method, path, content=content, headers={"content-type": "application/json"})
+            return send()
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 
@@ -119,3 +152,11 @@ class Client:
         except ValueError:
             problem = {"detail": response.text}
         raise ApiError(str(problem.get("detail", response.text)), status=response.status_code, problem=problem)
+
+
+def _checked(key: str) -> str:
+    try:
+        return checked_key(key)
+    except PydanticCustomError as error:
+        told = error.context or {}
+        raise ApiError(f"{HEADER}: {told['problem']} Expected {told['expected']}.", status=422) from error

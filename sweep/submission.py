@@ -40,7 +40,7 @@ def checked_key(key: str) -> str:
     """
     if len(key) > MAX_KEY_LENGTH or not _PRINTABLE.fullmatch(key):
         raise refusal(
-            f"a key of {len(key)} characters, or with such characters, is none.",
+            f"{key[:40]!r}{'…' if len(key) > 40 else ''} is no key.",
             f"1 to {MAX_KEY_LENGTH} printable ASCII characters, the first and the last no space; a UUID will do",
         )
     return key

@@ -71,12 +71,12 @@ def test_a_question_is_asked_again_where_the_connection_broke() -> None:
     assert sent == [("GET", "/v1/sweeps/s")] * 3
 
 
-def test_a_sweep_is_never_submitted_twice() -> None:
-    with server([None, (201, "{}")]) as (url, sent), Client(url) as client, pytest.raises(ApiError) as refused:
-        client.submit(b"{}")
+def test_an_action_is_sent_once() -> None:
+    with server([None, (200, "{}")]) as (url, sent), Client(url) as client, pytest.raises(ApiError) as refused:
+        client.act("s", "retry")
     assert str(refused.value).startswith(f"No answer from {url[:-1]} (")
     assert "Is `evenhand up` running?" in str(refused.value)
-    assert sent == [("POST", "/v1/sweeps")]
+    assert sent == [("POST", "/v1/sweeps/s/retry")]
     assert (refused.value.status, refused.value.problem) == (None, {})
 
 
