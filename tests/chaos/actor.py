@@ -20,13 +20,14 @@ import sweep.reconcile
 import worker.lifeline
 import worker.run
 from sweep.reconcile import Reconciler
+from sweep.store import Store
 from sweep.studies import Studies
 from sweep.tracking import Tracking
 from sweep.trials import Trials
 from worker.observation import Observation
 from worker.training.record import EpochRecord
 
-PLACES: Mapping[str, tuple[Any, str]] = {
+PLACES: dict[str, tuple[Any, str]] = {
     "before the first heartbeat": (worker.lifeline.Lifeline, "__enter__"),
     "while it lays slots": (Trials, "add"),
     "after a claim, before it is named": (Trials, "take"),
@@ -39,6 +40,8 @@ PLACES: Mapping[str, tuple[Any, str]] = {
 }
 """Where a worker can be told to die: right after the call, which was not in vain; the first one before it."""
 Poison = Literal["exception", "metric"]
+TAKEN = "after a sweep is stored, before it is answered"
+_OF_THE_API: dict[str, tuple[Any, str]] = {TAKEN: (Store, "add_once")}
 _CLOCKS = ("mlflow", "optuna", "service", "sweep", "worker")
 
 
@@ -71,7 +74,7 @@ def act(part: Part) -> None:
     if part.lease_s is not None:
         sweep.reconcile._LEASE_S = part.lease_s
     if part.dies is not None:
-        _die_at(*PLACES[part.dies], before=part.dies.startswith("before"))
+        _die_at(*(PLACES | _OF_THE_API)[part.dies], before=part.dies.startswith("before"))
     if part.poison is not None:
         _poison(part.poison)
     if part.clock_s:

@@ -74,10 +74,10 @@ class Plant:
         elsewhere = {"EVENHAND_DATA_DIR": str(folder)} if folder else {}
         return self._start(dies=dies, clock_s=clock_s, poison=poison, environment=self._environment | away | elsewhere)
 
-    def api(self, port: int | None = None, *, is_awaited: bool = True) -> httpx.Client:
+    def api(self, port: int | None = None, *, dies: str | None = None, is_awaited: bool = True) -> httpx.Client:
         """An API, and a client of it once it answers."""
         port = port or free_ports()[0]
-        process = self._start(port=port, environment=self._environment)
+        process = self._start(port=port, dies=dies, environment=self._environment)
         client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
         self.clients.append(client)
         if is_awaited:

@@ -1,5 +1,6 @@
 """The API killed while it takes sweeps, two APIs on one database, and everything killed at once again and again."""
 
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from service.client import ApiError, Client
 from sweep.store import Sweep
 
 from ..service.running import Answer, free_ports, wait_for
+from .actor import TAKEN
 from .conftest import Note, only_sqlite_unless_soaking
 from .plant import BODY, Plant, answers
 
@@ -24,7 +27,9 @@ SAMPLERS: dict[str, Answer] = {
 
 
 @both
-def test_whatever_an_api_answered_before_it_was_killed_is_there_once(plant: Plant, soak: int, note: Note) -> None:
+def test_a_request_that_an_api_was_killed_over_is_one_sweep_once_it_is_sent_again(
+    plant: Plant, soak: int, note: Note
+) -> None:
     port, asked, promised = free_ports()[0], [], []
     clients = ThreadPoolExecutor(3)
     for _ in range(4 * soak):
@@ -36,26 +41,58 @@ def test_whatever_an_api_answered_before_it_was_killed_is_there_once(plant: Plan
         over.set()
         promised += [answer for each in posting for answer in each.result(60)]
     clients.shutdown()
-    stored = {sweep.id: sweep for sweep in plant.parts.store.page(limit=100_000)}
+    stored = _stored(plant)
     names = [sweep.name for sweep in stored.values()]
     assert len(set(names)) == len(names), "nothing is there twice"
     assert {answer["id"] for answer in promised} <= stored.keys()
     assert {answer["name"] for answer in promised} <= set(names) <= set(asked)
     assert promised
+    unanswered = set(asked) - {answer["name"] for answer in promised}
+    assert unanswered
+    plant.api(port)
+    with Client(f"http://127.0.0.1:{port}") as client:
+        again = {name: client.submit(json.dumps(_body(name)).encode(), key=name)["id"] for name in unanswered}
+    taken = again | {answer["name"]: answer["id"] for answer in promised}
+    stored = _stored(plant)
+    assert {sweep.name: sweep.id for sweep in stored.values()} == taken
+    assert len(stored) == len(taken) == len(asked)
     for _ in range(2):
         plant.worker()
     plant.await_end(list(stored.values()), within_s=60 + 3 * len(stored))
     note(*stored.values())
 
 
-def test_two_apis_on_one_database_take_sweeps_side_by_side(plant: Plant, note: Note) -> None:
+@both
+def test_a_sweep_whose_api_was_killed_before_it_answered_is_one_when_it_is_sent_again(plant: Plant, note: Note) -> None:
+    port, body = free_ports()[0], json.dumps(_body("taken")).encode()
+    plant.api(port, dies=TAKEN)
+    (api,) = plant.living
+    with Client(f"http://127.0.0.1:{port}") as client:
+        with pytest.raises(ApiError, match=r"with the key \w+ \(--key\)") as unanswered:
+            client.submit(body)
+        plant.buried(api)
+        (sweep,) = _stored(plant).values()
+        plant.api(port)
+        key = str(unanswered.value).partition("with the key ")[2].split()[0]
+        assert client.submit(body, key=key)["id"] == sweep.id
+    assert _stored(plant).keys() == {sweep.id}
+    plant.worker()
+    plant.await_end([sweep])
+    note(sweep)
+
+
+def test_two_apis_on_one_database_take_sweeps_side_by_side_and_one_that_both_are_asked_for_once(
+    plant: Plant, note: Note
+) -> None:
     apis = [plant.api(), plant.api()]
     for _ in range(2):
         plant.worker()
-    bodies = [(apis[number % 2], {**BODY, "trials": 2, "name": f"sweep {number}"}) for number in range(6)]
-    with ThreadPoolExecutor(6) as clients:
-        taken = [answer.json() for answer in clients.map(lambda each: each[0].post("/v1/sweeps", json=each[1]), bodies)]
-    sweeps = [plant.parts.store.get(answer["id"]) for answer in taken]
+    asked = [(api, {**BODY, "trials": 2, "name": f"sweep {number}"}) for number in range(6) for api in apis]
+    with ThreadPoolExecutor(12) as clients:
+        taken = list(clients.map(lambda each: _answer(*each, {"Idempotency-Key": each[1]["name"]}), asked))
+    sweeps = list(_stored(plant).values())
+    assert {(answer["name"], answer["id"]) for answer in taken} == {(sweep.name, sweep.id) for sweep in sweeps}
+    assert len(sweeps) == 6
     plant.await_end(sweeps)
     for sweep in sweeps:
         shown = [api.get(f"/v1/sweeps/{sweep.id}").json() for api in apis]
@@ -88,20 +125,32 @@ def test_everything_killed_again_and_again_changes_no_answer(plant: Plant, soak:
     note(*calm, *wild)
 
 
+def _stored(plant: Plant) -> dict[str, Sweep]:
+    return {sweep.id: sweep for sweep in plant.parts.store.page(limit=100_000)}
+
+
+def _body(name: str) -> Answer:
+    return {**BODY, "name": name, "trials": 1, "alpha": 0.1, "training": {"epochs": 1}}
+
+
 def _points(plant: Plant, sweep: Sweep) -> Sequence[object]:
     """Number, point, and every seed with what it gave."""
     return [(slot.number, slot.params, slot.last and slot.last.replicates) for slot in plant.slots(sweep)]
 
 
 def _post(api: httpx.Client, **fields: object) -> Answer:
-    answer = api.post("/v1/sweeps", json={**BODY, **fields})
+    return _answer(api, {**BODY, **fields}, {})
+
+
+def _answer(api: httpx.Client, body: Answer, headers: dict[str, str]) -> Answer:
+    answer = api.post("/v1/sweeps", json=body, headers=headers)
     assert answer.status_code == 201, answer.text
     found: Answer = answer.json()
     return found
 
 
 def _post_until(over: threading.Event, port: int, asked: list[str]) -> list[Answer]:
-    """What was answered with 201 of one request after the other, each under a name of its own."""
+    """What was answered with 201 of one request after the other, each under a name of its own, which is its key."""
     return list(_answered(over, port, asked))
 
 
@@ -111,6 +160,6 @@ def _answered(over: threading.Event, port: int, asked: list[str]) -> Iterator[An
             name = f"{threading.get_ident()}-{len(asked)}-{port}"
             asked.append(name)
             try:
-                yield _post(api, name=name, trials=1, alpha=0.1, training={"epochs": 1})
+                yield _answer(api, _body(name), {"Idempotency-Key": name})
             except httpx.TransportError:
                 return
