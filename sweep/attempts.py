@@ -21,7 +21,8 @@ def attempt_of(trial: FrozenTrial) -> Attempt:
         ended_at=_utc(trial.datetime_complete),
         waits=trial.state == TrialState.WAITING,
         outcome=_OUTCOMES.get(trial.state, attrs.get("outcome", "failed")) if ended else None,
-        reason=attrs.get("reason"),
+        # Who was about to give it up wrote the reason first, and then found it complete.
+        reason=None if trial.state == TrialState.COMPLETE else attrs.get("reason"),
         # A worker that died between two suggestions leaves but a part of the point.
         params={**trial.system_attrs.get("fixed_params", {}), **trial.params},
         value=trial.value if trial.state == TrialState.COMPLETE else None,

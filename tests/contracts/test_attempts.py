@@ -66,6 +66,17 @@ def test_who_was_given_up_meanwhile_is_told_so_and_changes_nothing(studies: Stud
     assert attempt.reason == "Worker dead gave no sign of life, or let go of the trial."
 
 
+def test_a_complete_trial_bears_no_reason_of_somebody_who_was_about_to_give_it_up(
+    studies: Studies, laid: Submit
+) -> None:
+    sweep = laid(trials=1)
+    claim = claim_one(studies, sweep)
+    studies._trials.note(claim.trial._trial_id, {"outcome": "lost", "reason": "Gone."})  # and died, or came too late
+    studies.complete(claim, value=0.5, replicates=[])
+    attempt = last(studies.slots(sweep)[0])
+    assert (attempt.outcome, attempt.reason, attempt.value) == ("complete", None, 0.5)
+
+
 def test_only_attempts_of_the_dead_are_given_up_and_their_runs_are_named(studies: Studies, laid: Submit) -> None:
     sweep = laid(trials=3)
     dead, living = claim_one(studies, sweep, "dead"), claim_one(studies, sweep, "ann")
