@@ -71,7 +71,7 @@ class QueueMachine(Machine):
                 self.api.reconciler("api").retry(self.api.store.get(sweep.id))
 
     @precondition(lambda self: any(not sweep.refuses_retry for sweep in self.models))
-    @rule(pick=PICK, dies_before=DIES_BEFORE)
+    @rule(pick=PICK, dies_before=st.sampled_from([None, None, 1, 2, 3]))
     def retry(self, pick: int, dies_before: int | None) -> None:
         failed = [sweep for sweep in self.models if not sweep.refuses_retry]
         sweep = failed[pick % len(failed)]
