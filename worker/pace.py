@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .memory import free_bytes
 from .training.cohort import Cohort
 from .training.data import DeviceData
-from .training.trainer import can_stack, is_out_of_memory
+from .training.probe import can_stack
+from .training.trainer import is_out_of_memory
 from .training.trial import Member
 
 MAX_WIDTH = 256

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from .pace import Pace, Paces, fitting
 from .training.data import DeviceData
-from .training.trainer import no_stack
+from .training.probe import no_stack
 from .training.trial import Member
 
 _log = logging.getLogger(__name__)

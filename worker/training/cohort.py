@@ -16,6 +16,7 @@ from .graph import Graphed
 from .models import build_model
 from .optimization import OPTIMIZERS, Flat, schedule_factors
 from .precision import computing
+from .probe import no_stack
 from .seeds import Stream, stream_seed
 from .stacked import drawing, stack
 from .trace import State, Trace, mean_weight, tally
@@ -59,7 +60,7 @@ class Cohort:
             for key, member in alike.items()
         }
         models = [built[member.seed, *member.trial.model_params.items()] for member in members]
-        self.model = stack(models).to(data.device, self._dtype)
+        self.model = stack(models, reason=no_stack(spec, data)).to(data.device, self._dtype)
         self._drawing = drawing(self.model)
         self._graphs = graphs and data.device.type == "cuda" and not self._drawing
         self._flat = Flat(list(self.model.parameters()))
@@ -187,7 +188,8 @@ class Cohort:
         return self._buffers() | dict(self._moments) | {"values": self._flat.values_KP, "importance": importance_KC}
 
     def _buffers(self) -> dict[str, Tensor]:
-        return dict(self.model.named_buffers())
+        """By names that nothing else has, whatever the model calls them."""
+        return {f"buffers.{name}": buffer for name, buffer in self.model.named_buffers()}
 
     def _hold(self, members: Sequence[Member], begun: Sequence[int], tensors: Mapping[str, Tensor]) -> None:
         self._members, self._begun = list(members), list(begun)
@@ -195,7 +197,7 @@ class Cohort:
         self._batches = Batches(self._keys, self._replicates, self._data)
         self._replicates = self._batches.replicates
         for name in self._buffers():
-            path, _, own = name.rpartition(".")
+            path, _, own = name.removeprefix("buffers.").rpartition(".")
             setattr(self.model.get_submodule(path), own, tensors[name])
         self._flat.hold(tensors["values"])
         specs = [member.trial for member in members]

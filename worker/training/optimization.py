@@ -1,5 +1,8 @@
 """How members' weights are moved: all parameters of a stack in one matrix, and the optimizers on it.
 
+A parameter that has no part in a loss has a gradient of 0 here, so that it decays and its momentum carries it on; in
+`torch.optim` one whose gradient is None stands still.
+
 Shapes: K members, P parameters of each, S steps of an epoch. What differs between members is a tensor (K, 1) even where
 it happens not to differ, so that a member's numbers are the same in any company.
 """
@@ -24,7 +27,7 @@ class Flat:
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
         """Moves the parameters' values into the matrix."""
         self._parameters = list(parameters)
-        self.hold(torch.cat([parameter.detach().flatten(1) for parameter in parameters], dim=1))
+        self.hold(torch.cat([parameter.detach().reshape(len(parameter), -1) for parameter in parameters], dim=1))
 
     def hold(self, values_KP: Tensor) -> None:
         """Goes on with these values, of as many members as there are rows."""
@@ -35,9 +38,9 @@ class Flat:
             parameter.data = part_KP.view(-1, *shape)
 
     def gradient(self, loss: Tensor) -> Tensor:
-        """The gradient (K, P) of a 0-d loss."""
+        """The gradient (K, P) of a 0-d loss; 0 where a parameter had no part in it."""
         gradients = torch.autograd.grad(loss, self._parameters, materialize_grads=True)
-        return torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)
+        return torch.cat([gradient.reshape(len(gradient), -1) for gradient in gradients], dim=1)
 
 
 class Sgd:

@@ -49,15 +49,13 @@ class Alone(nn.Module):
         (model,) = self._bare
         tensors = {name: getattr(self, own)[0] for name, own in self._names.items()}
         model.train(self.training)
-        if not self.training:
-            logits: Tensor = torch.func.functional_call(model, tensors, (inputs[0],))
-            return logits[None]
         on_gpu = self._device.type == "cuda"
         with torch.random.fork_rng(devices=[self._device] if on_gpu else []):
             generator = torch.cuda.default_generators[inputs.get_device()] if on_gpu else torch.default_generator
             generator.set_state(self._stream)
-            logits = torch.func.functional_call(model, tensors, (inputs[0],))
-            self._stream = generator.get_state()
+            logits: Tensor = torch.func.functional_call(model, tensors, (inputs[0],))
+            if self.training:  # what it draws in evaluation is the same each time, and moves nothing
+                self._stream = generator.get_state()
         return logits[None]
 
 
@@ -93,7 +91,7 @@ _LAYERS: Mapping[type[nn.Module], tuple[Callable[[Any], nn.Module], Callable[[An
 
 
 def obstacle(model: nn.Module) -> str | None:
-    """Why the model has no stacked form; None where it has one."""
+    """What in the model's layers says that it has no stacked form; None where nothing does."""
     if any(not parameter.requires_grad for parameter in model.parameters()):
         return "it has frozen weights"
     named = [tensor for _, tensor in model.named_parameters(remove_duplicate=False)]
@@ -104,7 +102,7 @@ def obstacle(model: nn.Module) -> str | None:
 
 def _obstacle(module: nn.Module) -> str | None:
     name = type(module).__name__
-    if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
+    if any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)):
         return f"{name} has hooks"
     if type(module) in _LAYERS:
         return None if _LAYERS[type(module)][1](module) else f"no stacked form of {module} is known"
@@ -114,12 +112,12 @@ def _obstacle(module: nn.Module) -> str | None:
     return f"{name} has {own[0]!r} of its own" if own else None
 
 
-def stack(models: Sequence[nn.Module]) -> nn.Module:
+def stack(models: Sequence[nn.Module], *, reason: str | None = None) -> nn.Module:
     """One module for models of one shape, each with its own weights; a single one may be of any kind.
 
-    Raises ValueError where several cannot be stacked.
+    Raises ValueError where several cannot be stacked, for whatever is an obstacle or for the `reason` that is given.
     """
-    reason = obstacle(models[0])
+    reason = reason or obstacle(models[0])
     if reason is None:
         return _stack(models, {})
     if len(models) > 1:

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cache
 
 import numpy as np
 import torch
@@ -19,11 +18,10 @@ from numpy.typing import NDArray
 
 from .cohort import Cohort, Heed
 from .data import DeviceData
-from .models import build_model
+from .probe import can_stack
 from .record import EpochRecord, Evaluation, Seen, epoch_records, evaluation_of, to_host
-from .stacked import obstacle
 from .trace import State
-from .trial import Member, TrialSpec
+from .trial import Member
 
 _log = logging.getLogger(__name__)
 
@@ -220,24 +218,6 @@ def _shape(member: Member) -> tuple[object, ...]:
     shared = replace(trial, loss="", loss_params={}, lr=0.0, momentum=0.0, weight_decay=0.0, model_params={})
     sizes = tuple(sorted(trial.model_params.items())), len(member.train_index), len(member.validation_index)
     return (*(getattr(shared, field.name) for field in fields(shared) if "params" not in field.name), *sizes)
-
-
-def can_stack(trial: TrialSpec, data: DeviceData) -> bool:
-    """Whether members of the trial's model can learn as one."""
-    return no_stack(trial, data) is None
-
-
-def no_stack(trial: TrialSpec, data: DeviceData) -> str | None:
-    """Why members of the trial's model learn one by one; None where they can learn as one."""
-    params = tuple(sorted(trial.model_params.items()))
-    return _no_stack(trial.model, params, data.input_shape, data.classes)
-
-
-@cache
-def _no_stack(
-    name: str, params: tuple[tuple[str, float], ...], input_shape: tuple[int, ...], classes: int
-) -> str | None:
-    return obstacle(build_model(name, input_shape=input_shape, classes=classes, params=dict(params), seed=0))
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
