@@ -40,7 +40,7 @@ SUBMISSION: Mapping[str, st.SearchStrategy[object]] = {
 }
 MOST_SWEEPS = 3
 WISHES = ["pause", "pause_now", "run", "run", "run", "run", "cancel", "retry"]
-MANY = 60 * int(os.environ.get("EVENHAND_SOAK", "1"))
+MANY = 20 * int(os.environ.get("EVENHAND_SOAK", "1"))
 
 
 class QueueMachine(Machine):
