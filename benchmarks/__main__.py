@@ -3,18 +3,15 @@
 python -m benchmarks [--data DATA] [--only NAME]... [--quick]
 
 25 minutes on two cores that do nothing else; gpu runs where there is a GPU. One that fails does not stop the
-others, but the exit status is 1 in the end. A quick run takes small sizes, to see that all works; what it writes is
-shown and thrown away.
+others, but the exit status is 1 in the end. A quick run takes small sizes, to see that all works; it shows its tables
+and keeps none.
 """
 
 import argparse
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -31,7 +28,7 @@ SCRIPTS: Mapping[str, bool] = {
     "gpu": False,
 }
 """Each benchmark in its turn, and whether it reads the data folder."""
-JOINED = (*SCRIPTS, "profile")
+JOINED = (*SCRIPTS, "outage", "profile")
 """What has tables: a file of its name, and others that begin with it and an underscore."""
 
 
@@ -47,7 +44,7 @@ def joined(results: Path) -> str:
     lines = [
         "# Results",
         "",
-        "Written by `make bench`, and by `python -m benchmarks.profile`; each table says where and when.",
+        "Written by `make bench`, and by `python -m benchmarks.outage` and `.profile`; each table says where and when.",
     ]
     return "\n".join([*lines, *(f"\n{path.read_text().strip()}" for path in found)]) + "\n"
 
@@ -56,14 +53,11 @@ def _is_of(path: Path, name: str) -> bool:
     return path.stem == name or path.stem.startswith(f"{name}_")
 
 
-def run(name: str, *, data_dir: Path, quick: bool, folder: Path) -> bool:
-    """Runs a benchmark in `folder` and says how long it took; whether it went well."""
+def run(name: str, *, data_dir: Path, quick: bool) -> bool:
+    """Runs a benchmark and says how long it took; whether it went well."""
     print(f"\n=== {name}", flush=True)
     began = time.perf_counter()
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        command(name, data_dir=data_dir, quick=quick), cwd=folder, env=os.environ | {"PYTHONPATH": path}
-    )
+    done = subprocess.run(command(name, data_dir=data_dir, quick=quick), cwd=ROOT)
     state = "done" if done.returncode == 0 else f"FAILED with exit status {done.returncode}"
     print(f"=== {name}: {state} after {time.perf_counter() - began:.0f} s", flush=True)
     return done.returncode == 0
@@ -82,13 +76,10 @@ def main() -> None:
     if not args.only and "gpu" not in names:
         print("gpu is left out: torch sees no GPU.")
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory() if args.quick else nullcontext(ROOT) as folder:
-        failed = [name for name in names if not run(name, data_dir=args.data, quick=args.quick, folder=Path(folder))]
-        results = Path(folder) / RESULTS
-        results.mkdir(parents=True, exist_ok=True)
-        (results / "README.md").write_text(joined(results))
+    failed = [name for name in names if not run(name, data_dir=args.data, quick=args.quick)]
     print(f"\n{len(names) - len(failed)} of {len(names)} benchmarks done in {time.perf_counter() - began:.0f} s.")
     if not args.quick:
+        (ROOT / RESULTS / "README.md").write_text(joined(ROOT / RESULTS))
         print(f"Tables: {RESULTS / 'README.md'}")
     if failed:
         sys.exit(f"Failed: {', '.join(failed)}.")

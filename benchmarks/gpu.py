@@ -1,7 +1,8 @@
 """Training on a GPU: members' steps a second over the width of the stack, and how far from the hardware's limit.
 
 Needs torch and numpy alone, beside this repository's loss and worker.training, and makes its own data. Prints tables,
-and keeps them with the same numbers as JSON in benchmarks/results/gpu*. Under five minutes on one GPU:
+and keeps them with the same numbers as JSON in benchmarks/results/gpu*, but for a quick run. Under five minutes on one
+GPU:
 
 python -m benchmarks.gpu
 python -m benchmarks.gpu --device cpu --quick   # only to see it run
@@ -186,19 +187,21 @@ def main() -> int:
         + f" {RATE} in all.",
         *(_aim(model, rows) for model, rows in widths.items()),
     ]
-    print(keep("gpu", squared([row for rows in widths.values() for row in rows]), notes=notes), end="\n\n")
-    _limits_table(widths, plan)
+    rows = [row for rows in widths.values() for row in rows]
+    print(keep("gpu", squared(rows), notes=notes, quick=args.quick), end="\n\n")
+    _limits_table(widths, plan, quick=args.quick)
     some = dict.fromkeys(plan.widths[at] for at in (0, len(plan.widths) // 2, -2))
     rows = [row for model in SHAPES for width in some for row in by_precision(model, width, plan)]
-    print(keep("gpu_precision", squared(rows), notes=["The precisions of a model and width in turns."]), end="\n\n")
+    notes = ["The precisions of a model and width in turns."]
+    print(keep("gpu_precision", squared(rows), notes=notes, quick=args.quick), end="\n\n")
     rows = [waits(model, precision, plan) for model in SHAPES for precision in ("float32", "bfloat16")]
     notes = ["A training epoch under torch.cuda.set_sync_debug_mode: whether it runs with error, what warn tells."]
-    print(keep("gpu_waits", rows, notes=notes))
+    print(keep("gpu_waits", rows, notes=notes, quick=args.quick))
     print(f"{time.monotonic() - began:.0f} s in all", file=sys.stderr)
     return 0
 
 
-def _limits_table(widths: Mapping[str, Sequence[Row]], plan: Plan) -> None:
+def _limits_table(widths: Mapping[str, Sequence[Row]], plan: Plan, *, quick: bool) -> None:
     torch.backends.cuda.matmul.fp32_precision = "ieee"
     dtype = torch.bfloat16 if plan.precision == "bfloat16" else torch.float32
     matmul = matmul_rate(plan.device, size=plan.matmul, dtype=dtype)
@@ -211,7 +214,7 @@ def _limits_table(widths: Mapping[str, Sequence[Row]], plan: Plan) -> None:
         " that it must move at least.",
     ]
     if rows:
-        print(keep("gpu_limits", rows, notes=notes), end="\n\n")
+        print(keep("gpu_limits", rows, notes=notes, quick=quick), end="\n\n")
 
 
 def _aim(model: str, rows: Sequence[Row]) -> str:

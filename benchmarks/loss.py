@@ -172,7 +172,8 @@ def main() -> int:
     """Prints both tables, and keeps them; 1 where the sides turn out to do different work."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="only try whether it runs: its numbers mean nothing")
-    effort = QUICK if parser.parse_args().quick else FULL
+    quick = parser.parse_args().quick
+    effort = QUICK if quick else FULL
     torch.set_num_threads(1)
     if found := list(disagreements()):
         print("Not the same work, so nothing was measured:", *found, sep="\n", file=sys.stderr)
@@ -194,9 +195,9 @@ def main() -> int:
         f"Aim: at most {AIM}, {'met' if ours.median <= AIM else 'missed'} ({ours.median:.3f}).",
         _spread(effort),
     ]
-    print(keep("loss", rows, notes=notes), end="\n\n")
+    print(keep("loss", rows, notes=notes, quick=quick), end="\n\n")
     notes = ["Forward and backward of the loss alone, one thread; classes at 100 to 1.", _spread(effort)]
-    print(keep("loss_alone", [_row(batch, effort) for batch in BATCHES], notes=notes))
+    print(keep("loss_alone", [_row(batch, effort) for batch in BATCHES], notes=notes, quick=quick))
     return 0
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 RESULTS = Path("benchmarks/results")
+_MEANINGLESS = "A quick run, to see that it works: its numbers mean nothing."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,17 +51,20 @@ def machine() -> str:
     return f"{os.cpu_count()} cores of {processor}{gpu}, torch {torch.__version__}, Python {platform.python_version()}"
 
 
-def keep(name: str, rows: Sequence[Mapping[str, object]], *, notes: Sequence[str] = ()) -> str:
-    """Writes rows as JSON and as a Markdown table into `benchmarks/results`; answers the Markdown."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
+def keep(name: str, rows: Sequence[Mapping[str, object]], *, notes: Sequence[str], quick: bool) -> str:
+    """Rows as a Markdown table, written into `benchmarks/results` with the same as JSON; a quick run writes nothing."""
     facts = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
-    plain = [{key: _plain(value) for key, value in row.items()} for row in rows]
-    (RESULTS / f"{name}.json").write_text(json.dumps(facts | {"rows": plain, "notes": list(notes)}, indent=2) + "\n")
+    notes = [*notes, "", _MEANINGLESS] if quick else notes
     columns = list(rows[0])
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     lines += [f"| {' | '.join(_shown(row.get(column, '')) for column in columns)} |" for row in rows]
     text = "\n".join([f"## {name}", "", *lines, "", *notes, "", f"{facts['machine']}, {facts['date']}."])
-    (RESULTS / f"{name}.md").write_text(text + "\n")
+    if not quick:
+        plain = [{key: _plain(value) for key, value in row.items()} for row in rows]
+        data = json.dumps(facts | {"rows": plain, "notes": list(notes)}, indent=2)
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(data + "\n")
+        (RESULTS / f"{name}.md").write_text(text + "\n")
     return text
 
 

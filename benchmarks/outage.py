@@ -148,9 +148,8 @@ def main() -> None:
         f"{chosen.trials} trials of {chosen.epochs} epochs on {chosen.name} by one worker, random search; an epoch by"
         " the timestamps in MLflow, from the first to the last; the last column is the longest. Checked: every epoch of"
         " every trial is in MLflow once, and the numbers are the same.",
-        *(["A quick run, to see that it works: its numbers mean nothing."] if args.quick else []),
     ]
-    print(keep("outage", rows, notes=notes))
+    print(keep("outage", rows, notes=notes, quick=args.quick))
 
 
 if __name__ == "__main__":

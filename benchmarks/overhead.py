@@ -232,16 +232,14 @@ def main() -> None:
     except Unequal as unequal:
         print(unequal, file=sys.stderr)
         sys.exit(1)
-    quick = ["A quick run, to see that it works: its numbers mean nothing."] if args.quick else []
     notes = [
         f"Through API, queue, {PROCESSES} workers, MLflow; and by {PROCESSES} processes that train, validate and test"
         f" the same alphas in stacks as wide. Checked: the same samples, and mean scores within {APART:g}.",
-        *quick,
     ]
-    print(keep("overhead", rows, notes=notes))
+    print(keep("overhead", rows, notes=notes, quick=args.quick))
     table = [{"part": part} | {name: found[part] for name, found in parts.items()} for part in parts[names[0]]]
-    notes = ["Milliseconds a trial of one worker, on its own, by what its thread does or waits for.", *quick]
-    print(keep("overhead_by_part", table, notes=notes))
+    notes = ["Milliseconds a trial of one worker, on its own, by what its thread does or waits for."]
+    print(keep("overhead_by_part", table, notes=notes, quick=args.quick))
 
 
 if __name__ == "__main__":

@@ -209,7 +209,7 @@ def bound_row(found: Found, *, matmul: float, copy: float) -> dict[str, object]:
     }
 
 
-def main() -> int:
+def main() -> None:
     """Prints both tables, and keeps them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("evenhand-data"), help="the folder that holds datasets/")
@@ -234,7 +234,7 @@ def main() -> int:
         "Own time under torch's profiler on one thread, which makes short operators look longer than they are; of each"
         " work its epoch alone, and at the width that was measured to pay here where that is more than one.",
     ]
-    print(keep("profile", share_rows(looks), notes=notes), end="\n\n")
+    print(keep("profile", share_rows(looks), notes=notes, quick=args.quick), end="\n\n")
     notes = [
         "A step is an epoch by its steps, validation and records included; AdamW has its share of it.",
         f"Measured in the same run: {matmul / 1e9:.3g} GFLOP/s in a large product of float32, {copy / 1e9:.3g} GB/s in"
@@ -242,9 +242,9 @@ def main() -> int:
         f"FLOP of products and convolutions. AdamW must move {ADAMW_BYTES} bytes a parameter; moved is what its"
         " operators read and write one after the other.",
     ]
-    print(keep("profile_bounds", [bound_row(found, matmul=matmul, copy=copy) for found in looks], notes=notes))
-    return 0
+    rows = [bound_row(found, matmul=matmul, copy=copy) for found in looks]
+    print(keep("profile_bounds", rows, notes=notes, quick=args.quick))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -226,7 +226,7 @@ def main() -> None:
     args = arguments.parse_args()
     plans = {"digits": Plan(steps=2, rounds=1)} if args.quick else PLANS
     found: dict[str, tuple[Prepared, Seconds]] = {}
-    notes = ["![Trials an hour over width](scaling.png)", ""]
+    notes = [] if args.quick else ["![Trials an hour over width](scaling.png)", ""]
     for work, plan in plans.items():
         print(f"{work}: {plan.rounds} round(s)", flush=True)
         try:
@@ -237,10 +237,9 @@ def main() -> None:
         seconds = measure(prepared, plan, data_dir=args.data, widths=_widths(work, quick=args.quick))
         found[work] = prepared, seconds
         notes.append(f"- {explained(prepared, seconds)}")
-    if args.quick:
-        notes.append("- A quick run, to see that it works: its numbers mean nothing.")
-    plot(found, RESULTS / "scaling.png")
-    print(keep("scaling", [row for one in found.values() for row in rows(*one)], notes=notes))
+    if not args.quick:
+        plot(found, RESULTS / "scaling.png")
+    print(keep("scaling", [row for one in found.values() for row in rows(*one)], notes=notes, quick=args.quick))
 
 
 if __name__ == "__main__":

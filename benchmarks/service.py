@@ -241,9 +241,8 @@ def main() -> None:
         " test scores and summary. Script: `benchmarks.peers.optuna_script --mlflow`, its study alone; one torch thread"
         f" for {' and '.join(THREADS)}, torch's default for the others. Checked: the same rows, epochs and batches; as"
         f" many FINISHED runs; mean balanced accuracies within three standard errors and {SLACK:g}.",
-        *(["A quick run, to see that it works: its numbers mean nothing."] if args.quick else []),
     ]
-    print(keep("service", rows, notes=notes))
+    print(keep("service", rows, notes=notes, quick=args.quick))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ is installed: `pip install -r benchmarks/requirements.txt`). Every side is a pro
 its imports and without reading the data. Fashion-MNIST must be in the data folder (`make fashion-mnist`), else it is
 left out.
 
-Exits 1 where the sides did not do equal work: as many samples and steps a trial, scores alike within noise.
+Exits 1 where the sides did not do equal work in one of the rounds: as many samples and steps a trial, scores alike
+within noise.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -66,10 +68,11 @@ _NOTES = (
     " timed), and at most a quarter of the trials in training at once. (a) and (a+): one process, torch's own"
     " number of threads. (b): one thread a job. (c): two processes of one thread each, from the first trial's start"
     " to the last one's end; it trains the tuned form, as the plain one is slower.",
-    f"Equal work: every trial of every side takes as many samples and steps. Over the first {_FIRST} trials (or as many"
-    " as every side has), which all samplers draw at random, the mean final score (balanced accuracy; mean IoU of"
-    f" shapes) differs from ours by at most 3 standard errors + {_SLACK}, and the best, which varies more than a mean,"
-    f" by at most 3 standard deviations of a trial + {_SLACK}; the deviation is pooled over the sides.",
+    "Equal work, in every round: every trial of every side takes as many samples and steps. Over the first"
+    f" {_FIRST} trials (or as many as every side has), which all samplers draw at random, the mean final score"
+    " (balanced accuracy; mean IoU of shapes) differs from ours by at most 3 standard errors"
+    f" + {_SLACK}, and the best, which varies more than a mean, by at most 3 standard deviations of a trial + {_SLACK};"
+    " the deviation is pooled over the sides.",
 )
 
 
@@ -90,7 +93,7 @@ def sides(folder: Path, plan: Plan, *, data_dir: Path) -> dict[str, list[str]]:
 
 
 def unequal(outcomes: Mapping[str, Sequence[Result]]) -> list[str]:
-    """Why the peers did not do the work that ours did; empty where they did."""
+    """Why the peers did not do the work that ours did in a round; empty where they did."""
     done = {(trial["samples"], trial["steps"]) for trials in outcomes.values() for trial in trials}
     if len(done) > 1:
         found = {side: sorted({(trial["samples"], trial["steps"]) for trial in of}) for side, of in outcomes.items()}
@@ -125,7 +128,7 @@ def _pooled_deviation(groups: Sequence[Sequence[float]]) -> float:
 
 def compare(prepared: Prepared, plan: Plan, *, data_dir: Path) -> tuple[dict[str, object], list[str]]:
     """The work's row, and why it does not count where it does not."""
-    outcomes: dict[str, list[Result]] = {}
+    outcomes: defaultdict[str, list[list[Result]]] = defaultdict(list)
     work = prepared.work
     with tempfile.TemporaryDirectory() as folder:
         export(prepared, Path(folder))
@@ -137,7 +140,7 @@ def compare(prepared: Prepared, plan: Plan, *, data_dir: Path) -> tuple[dict[str
             if done.returncode:
                 sys.exit(f"{side} failed on {work.name}:\n{done.stderr}")
             result = json.loads(out.read_text())
-            outcomes[side] = result["trials"]
+            outcomes[side].append(result["trials"])
             seconds: float = result["seconds"] / len(result["trials"])
             print(f"  {work.name}, {side}: {seconds:.3g} s a trial", flush=True)
             return seconds
@@ -146,7 +149,9 @@ def compare(prepared: Prepared, plan: Plan, *, data_dir: Path) -> tuple[dict[str
         seconds = interleaved(
             {side: partial(timed, side, command) for side, command in commands.items()}, rounds=plan.rounds
         )
-    return _row(prepared, plan, seconds), [f"{work.name}: {reason}" for reason in unequal(outcomes)]
+    rounds = [{side: of[at] for side, of in outcomes.items()} for at in range(plan.rounds)]
+    reasons = [f"{work.name}, round {at}: {reason}" for at, of in enumerate(rounds, 1) for reason in unequal(of)]
+    return _row(prepared, plan, seconds), reasons
 
 
 def _row(prepared: Prepared, plan: Plan, seconds: Mapping[str, Sequence[float]]) -> dict[str, object]:
@@ -199,9 +204,7 @@ def main() -> None:
         reasons += found
     if reasons:
         sys.exit("The sides did not do equal work, so nothing is kept.\n" + "\n".join(reasons))
-    if args.quick:
-        notes.append("A quick run, to see that it works: its numbers mean nothing.")
-    print(keep("throughput", rows, notes=[f"- {note}" for note in notes]))
+    print(keep("throughput", rows, notes=[f"- {note}" for note in notes], quick=args.quick))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,20 @@ import pytest
 import torch
 
 from benchmarks import loss as benchmark
-from benchmarks.loss import OURS, PEERS, PLAIN, Alone, Batch, Effort, Step, compare, criteria, disagreements, labels
+from benchmarks.loss import (
+    OURS,
+    PEERS,
+    PLAIN,
+    QUICK,
+    Alone,
+    Batch,
+    Effort,
+    Step,
+    compare,
+    criteria,
+    disagreements,
+    labels,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +93,10 @@ def test_the_loss_alone_answers_its_gradient_afresh() -> None:
     assert torch.equal(alone(), alone())
 
 
-def test_a_quick_run_keeps_both_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_keeps_both_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["loss", "--quick"])
+    monkeypatch.setattr(sys, "argv", ["loss"])
+    monkeypatch.setattr(benchmark, "FULL", QUICK)
     monkeypatch.setattr(
         benchmark, "BATCHES", [Batch(samples=16, classes=4), Batch(samples=2, classes=3, pixels=(4, 4))]
     )

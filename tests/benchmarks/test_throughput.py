@@ -1,6 +1,7 @@
 """The sides of the throughput benchmark do equal work, or it says why not."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import throughput
 from benchmarks.export import export
 from benchmarks.ours import stacks, train
 from benchmarks.peers import practice
@@ -17,6 +19,19 @@ from benchmarks.throughput import OURS, PLANS, QUICK, Plan, sides, unequal
 from benchmarks.works import WORKS, Prepared
 
 PLAN = Plan(epochs=1, trials=2, peer_trials=2, rounds=1)
+_LAZY_AT_FIRST = """
+import argparse, json, pathlib
+parser = argparse.ArgumentParser()
+parser.add_argument("--memory", type=pathlib.Path)
+parser.add_argument("--out", type=pathlib.Path)
+args = parser.parse_args()
+is_lazy = args.memory is not None and not args.memory.exists()
+if is_lazy:
+    args.memory.touch()
+trial = {"alpha": 0.1, "samples": 99 if is_lazy else 640, "steps": 10, "final": {"balanced_accuracy": 0.7}}
+args.out.write_text(json.dumps({"seconds": 1.0, "trials": [trial, trial]}))
+"""
+"""A side that sees fewer samples when it is called for the first time, where it has a memory."""
 
 
 def test_sides_alike_are_equal() -> None:
@@ -48,6 +63,20 @@ def test_dense_work_is_judged_by_mean_iou() -> None:
         trial["final"]["mean_iou"] = mean_iou
 
     assert unequal({OURS: ours, "a": peer})
+
+
+def test_every_round_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lazy_at_first.py").write_text(_LAZY_AT_FIRST)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    memory = str(tmp_path / "memory")
+    commands = {OURS: ["lazy_at_first"], "(a) Optuna": ["lazy_at_first", "--memory", memory]}
+    monkeypatch.setattr(throughput, "sides", lambda *_, **__: commands)
+    prepared = Prepared(WORKS["digits"], tmp_path)
+
+    _, reasons = throughput.compare(prepared, replace(PLAN, rounds=3), data_dir=tmp_path)
+
+    assert [reason.partition(": ")[0] for reason in reasons] == ["digits, round 1"]
+    assert "'(a) Optuna': [(99, 10)]" in reasons[0]
 
 
 @pytest.mark.parametrize(

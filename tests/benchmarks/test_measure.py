@@ -1,0 +1,58 @@
+"""What a benchmark found is kept as a table and as JSON; a quick run, whose numbers mean nothing, is only shown."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import ROOT, command, joined
+from benchmarks.measure import RESULTS, Ratio, keep
+
+ROWS = [{"work": "digits", "s": 1.23456, "over": Ratio.of([4.0, 9.0], [2.0, 3.0])}]
+
+
+def test_a_run_is_kept_as_it_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    shown = keep("pace", ROWS, notes=["By hand."], quick=False)
+
+    assert "| digits | 1.23 | 2.5× (2–3) |\n\nBy hand.\n\n" in shown
+    assert (RESULTS / "pace.md").read_text() == shown + "\n"
+    kept = json.loads((RESULTS / "pace.json").read_text())
+    assert kept["rows"] == [{"work": "digits", "s": 1.23456, "over": {"median": 2.5, "low": 2, "high": 3}}]
+    assert kept["notes"] == ["By hand."]
+
+
+def test_a_quick_run_is_shown_as_one_and_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    shown = keep("pace", ROWS, notes=["By hand."], quick=True)
+
+    assert "| digits | 1.23 | 2.5× (2–3) |\n\nBy hand.\n\nA quick run, to see that it works" in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["loss", "scaling"])  # scaling also draws
+def test_a_script_that_is_run_quickly_keeps_nothing(name: str, tmp_path: Path) -> None:
+    line = command(name, data_dir=tmp_path / "data", quick=True)
+    python_path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+
+    done = subprocess.run(
+        line, cwd=tmp_path, env=os.environ | {"PYTHONPATH": python_path}, capture_output=True, text=True, check=True
+    )
+
+    assert f"## {name}\n" in done.stdout
+    assert "its numbers mean nothing" in done.stdout
+    assert not (tmp_path / RESULTS).exists()
+
+
+def test_all_tables_are_joined_in_the_order_of_the_benchmarks(tmp_path: Path) -> None:
+    for name in ("outage", "loss_alone", "profile_bounds", "loss", "throughput"):
+        (tmp_path / f"{name}.md").write_text(f"## {name}\n")
+
+    titles = [line for line in joined(tmp_path).splitlines() if line.startswith("## ")]
+
+    assert titles == ["## throughput", "## loss", "## loss_alone", "## outage", "## profile_bounds"]
