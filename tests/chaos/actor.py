@@ -32,13 +32,16 @@ PLACES: dict[str, tuple[Any, str]] = {
     "while it lays slots": (Trials, "add"),
     "after a claim, before it is named": (Trials, "take"),
     "after its run began": (Tracking, "start"),
+    "after it took a lost trial back": (Studies, "give_up_lost"),
     "after all is recorded, before it is told": (Tracking, "add_artifacts"),
     "after a trial is told, before its run ends": (Trials, "tell"),
-    "after it took a lost trial back": (Studies, "give_up_lost"),
     "while it closes a sweep": (Reconciler, "_end_runs"),
     "after the summary, before the sweep is closed": (sweep.reconcile, "write_summary"),
 }
-"""Where a worker can be told to die: right after the call, which was not in vain; the first one before it."""
+"""Where a worker can be told to die: right after the call, which was not in vain; the first one before it.
+
+In an order in which each of one sweep's workers comes to its place: one takes back what the one before it held.
+"""
 Poison = Literal["exception", "metric"]
 TAKEN = "after a sweep is stored, before it is answered"
 _OF_THE_API: dict[str, tuple[Any, str]] = {TAKEN: (Store, "add_once")}

@@ -45,6 +45,8 @@ class Plant:
     dice: Random
     lease_s: float | None = 10.0
     """A killed reconciler holds the others up for so long."""
+    grace_s: int = GRACE_S
+    """Of the workers that are started from now on."""
     kills: int = 0
     living: list[BaseProcess] = field(default_factory=list)
     clients: list[httpx.Client] = field(default_factory=list)
@@ -72,7 +74,10 @@ class Plant:
         """A worker, just started; in a folder of its own it is as on another machine."""
         away = {"MLFLOW_TRACKING_URI": mlflow_url} if mlflow_url else {}
         elsewhere = {"EVENHAND_DATA_DIR": str(folder)} if folder else {}
-        return self._start(dies=dies, clock_s=clock_s, poison=poison, environment=self._environment | away | elsewhere)
+        grace = {"EVENHAND_HEARTBEAT_GRACE_S": str(self.grace_s)}
+        return self._start(
+            dies=dies, clock_s=clock_s, poison=poison, environment=self._environment | grace | away | elsewhere
+        )
 
     def api(self, port: int | None = None, *, dies: str | None = None, is_awaited: bool = True) -> httpx.Client:
         """An API, and a client of it once it answers."""
