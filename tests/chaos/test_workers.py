@@ -99,12 +99,12 @@ def _living(plant: Plant) -> set[str]:
 
 @both
 def test_a_full_disk_costs_the_trials_that_met_it_and_no_more(plant: Plant, note: Note) -> None:
-    sweep = plant.submit(trials=12)
     worker = plant.worker()
     assert worker.pid is not None
-    plant.await_slot(sweep, in_training, what="a trial in training")
+    wait_for(lambda: _living(plant), within_s=60, what="a worker")
     largest = max(path.stat().st_size for path in plant.folder.iterdir())
     resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (largest + 8_192, resource.RLIM_INFINITY))
+    sweep = plant.submit(trials=12)
     wait_for(lambda: is_full(plant.log(worker)), within_s=60, what="a full disk")
     time.sleep(5)
     resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

@@ -47,7 +47,7 @@ def test_restarts_under_load_lose_nothing_and_double_nothing(
         toiled = pool.submit(at_once, toil, [(database, f"worker-{n}", str(enough)) for n in range(3)])
         try:
             added.append(submit(sampler="random", trials=8, imbalance=ONE_RATIO))
-            _await_one(studies, added[0])
+            _await_all_at_work(store, studies, added[0])
             restarts.start()
             while restarts.is_alive():
                 added.append(submit(sampler="random", trials=4, imbalance=ONE_RATIO))
@@ -93,8 +93,9 @@ def _restart(postgres: Postgres) -> None:
         postgres.start()
 
 
-def _await_one(studies: Studies, sweep: Sweep) -> None:
+def _await_all_at_work(store: Store, studies: Studies, sweep: Sweep) -> None:
+    """Whoever connects during a restart is told so and ends; these are there before."""
     deadline = time.monotonic() + 60
-    while not any(slot.state == "complete" for slot in studies.slots(sweep)):
+    while len(store.living(grace_s=60)) < 3 or not any(slot.state == "complete" for slot in studies.slots(sweep)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
