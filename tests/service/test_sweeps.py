@@ -109,7 +109,7 @@ def test_the_list_is_narrowed_by_state_and_by_name(api: httpx.Client, cancelled:
     def ids(**params: str) -> set[str]:
         return {sweep["id"] for sweep in api.get("/v1/sweeps", params=params).json()["items"]}
 
-    assert ids(name="answered") == {answered["id"]}
+    assert ids(name="the answered one") == {answered["id"]}
     assert ids(name="%") == set()
     finished, ended = ids(state="finished"), ids(state="cancelled")
     assert answered["id"] in finished - ended

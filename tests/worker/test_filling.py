@@ -7,6 +7,7 @@ import optuna
 import pytest
 
 from sweep.store import Sweep
+from worker import pace
 from worker.training.trace import State
 from worker.training.trainer import Training
 from worker.training.trial import Member
@@ -73,7 +74,10 @@ def test_a_result_that_the_database_does_not_take_is_made_again_and_costs_the_ot
     assert sorted(run["info"]["status"] for run in runs(sweep).of(failed[0])) == ["FINISHED", "KILLED"]
 
 
-def test_a_worker_that_measures_its_width_works_off_a_sweep_that_is_all_warm_up(bench: Bench) -> None:
+def test_a_worker_that_measures_its_width_works_off_a_sweep_that_is_all_warm_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "_UNDISTURBED", 0.0)  # kept, however busy the machine is
     training = {"epochs": 2, "warmup_epochs": 2}
     sweep = bench.submit(alpha=[0.1, 0.2], search={"batch_size": [16, 64]}, training=training, replicates=2)
     with bench.worker("ann", width="auto"):
