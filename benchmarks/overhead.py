@@ -148,14 +148,16 @@ def added(work: Prepared, on: Served, *, data_dir: Path, rounds: int) -> dict[st
     width = Paces(data_dir / "paces").of(work.members(0.1)[0], work.data).width
     most = at_once(work.resolved.spec)
     crew = Crew(work.work, data_dir, processes=PROCESSES)
-    last: list[Trained] = []
+    seen: list[Trained] = []
 
     def service() -> float:
-        last[:] = [through_service(work, on)]
-        return last[0].seconds
+        seen.append(through_service(work, on))
+        if sorted(seen[-1].samples) != sorted(seen[0].samples):
+            raise Unequal(f"Of {work.work.name} the service trained other samples in one round than in another.")
+        return seen[-1].seconds
 
     seconds = interleaved(
-        {"service": service, "alone": lambda: alone(crew, last[0], width=width, most=most)}, rounds=rounds
+        {"service": service, "alone": lambda: alone(crew, seen[-1], width=width, most=most)}, rounds=rounds
     )
     crew.leave()
     print(f"{work.work.name}: {seconds}", flush=True)
