@@ -1,6 +1,5 @@
 """The application: wiring and error handlers."""
 
-import logging
 import os
 import socket
 import threading
@@ -11,6 +10,7 @@ from importlib.metadata import version
 from fastapi import Depends, FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from sweep.caretaker import Caretaker
 from sweep.logs import configure_logs
 from sweep.parts import Parts
 from sweep.patience import Patience
@@ -21,7 +21,6 @@ from .body import BodyLimit
 from .keys import require_key
 
 _RECONCILE_EVERY_S = 5.0
-_log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -35,11 +34,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         impatient.set()  # a request never waits for an MLflow that is away
         holder = f"api-{socket.gethostname()}-{os.getpid()}"
         app.state.parts = Parts.connect(known, holder=holder, stop=impatient, patience=Patience())
-        ended = threading.Event()
-        thread = threading.Thread(target=_reconcile, args=(app.state.parts, ended), name="reconciler", daemon=True)
-        thread.start()
-        yield
-        ended.set()
+        with Caretaker(app.state.parts.reconciler, every_s=_RECONCILE_EVERY_S):
+            yield
 
     app = FastAPI(
         title="Evenhand",
@@ -56,11 +52,3 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     problem.install(app)
     return app
-
-
-def _reconcile(parts: Parts, ended: threading.Event) -> None:
-    while not ended.wait(_RECONCILE_EVERY_S):
-        try:
-            parts.reconciler.run()
-        except Exception:  # tried again in a moment; the API goes on answering
-            _log.warning("reconciler stumbled", exc_info=True, extra={"action": "reconciler_stumbled"})

@@ -11,13 +11,13 @@ from types import FrameType
 
 import torch
 
+from sweep.caretaker import Caretaker
 from sweep.disk import shortage
 from sweep.logs import configure_logs
 from sweep.parts import Parts
 from sweep.settings import Settings
 
 from .batch import Batch
-from .caretaker import Caretaker
 from .courier import Courier
 from .drain import Drain
 from .lifeline import Lifeline
@@ -27,6 +27,8 @@ from .spool import Spool
 
 _IDLE_S = 0.5
 """Between two looks at an empty queue."""
+_RECONCILE_EVERY_S = 3.0
+"""While a batch runs, from a thread: to close a sweep MLflow is asked, and no training waits for that."""
 _log = logging.getLogger(__name__)
 
 
@@ -66,7 +68,7 @@ def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) 
                 has_space = _has_space(settings, before=has_space)
                 batch = _next_batch(parts, settings, courier, paces, name=name, stop=stop) if has_space else None
                 if batch is not None:
-                    with drain.holding(batch), Caretaker(parts.reconciler):
+                    with drain.holding(batch), Caretaker(parts.reconciler, every_s=_RECONCILE_EVERY_S, busy=True):
                         batch.run(shelf)
                 else:
                     parts.reconciler.run(busy=not courier.is_idle)
