@@ -30,7 +30,6 @@ _log = logging.getLogger(__name__)
 class Attempt:
     """A claim in training; its journal is what MLflow gets of it."""
 
-    claim: Claim
     members: Sequence[Member]
     observation: Observation
     journal: Journal
@@ -38,6 +37,11 @@ class Attempt:
     """Where its members are in the training."""
     states: Sequence[State | None]
     """What its members begin with where they go on from a checkpoint, else None."""
+
+    @property
+    def claim(self) -> Claim:
+        """The claim."""
+        return self.journal.claim
 
     def complete(
         self, tests: Sequence[Evaluation], *, training: Training, data: DeviceData, classes: Sequence[str], epochs: int
@@ -93,7 +97,7 @@ def start_attempt(
         curve_points=curve_points,
     )
     states = [None] * len(members)
-    return Attempt(claim=claim, members=members, observation=observation, journal=journal, states=states)
+    return Attempt(members=members, observation=observation, journal=journal, states=states)
 
 
 def _identity(member: Member) -> str:

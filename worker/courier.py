@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from sweep.errors import LateTell, Unavailable, Untold
@@ -19,7 +19,7 @@ from .spool import Spool
 _EVERY_S = 1.0
 """How long points gather before they are sent: MLflow's rate grows with the batch."""
 _SETTLES_S = 1.0
-"""A result usually takes a fifth of it to be told."""
+"""How long a result is waited for by those that learn from it."""
 _BEARERS = 6
 """Attempts whose ends are on their way at once: each is a handful of requests, one after another."""
 _log = logging.getLogger(__name__)
@@ -119,14 +119,14 @@ class Courier:
 
     def _send_news(self, journal: Journal) -> None:
         try:
-            self._send(journal, journal.points[:])
+            self._send(journal, journal.points)
         except Unavailable:  # the worker leaves
             pass
         except Exception:  # at its end it is tried again, and is the attempt's own misfortune
             _log.warning("not sent", exc_info=True, extra=self.facts(journal.claim) | {"action": "not_sent"})
             self._training.pop(journal.attempt, None)
 
-    def _send(self, journal: Journal, points: list[Point]) -> str:
+    def _send(self, journal: Journal, points: Sequence[Point]) -> str:
         """Sends what is new of an attempt; answers its run, which is begun with the first."""
         if journal.run_id is None:
             experiment_id = self._experiment(journal.sweep)
@@ -166,8 +166,10 @@ class Courier:
             try:
                 self._spool.keep(journal, record)
                 held, journal.points = None, []
-            except Exception:  # the disk is full, say: it is told as any other, unless the worker dies before
-                _log.warning("not spooled", exc_info=True, extra=self.facts(journal.claim) | {"action": "not_spooled"})
+            except Exception as error:  # it is told as any other, unless the worker dies before
+                facts = self.facts(journal.claim) | {"action": "not_spooled", "reason": str(error)}
+                # A disk that is full is nothing to trace, and the log may be on it.
+                _log.warning("not spooled", exc_info=not isinstance(error, OSError), extra=facts)
         self._bearers.submit(self._tell, journal, held)
 
     def _tell(self, journal: Journal, held: Record | None) -> None:
@@ -196,7 +198,7 @@ class Courier:
 
     def _tell_record(self, journal: Journal, record: Record) -> None:
         journal.files = {}
-        run_id = self._send(journal, list(record.points))
+        run_id = self._send(journal, record.points)
         if record.files:
             self._tracking.add_artifacts(run_id, record.files)
         if record.value is not None:

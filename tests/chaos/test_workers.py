@@ -98,8 +98,7 @@ def _living(plant: Plant) -> set[str]:
 
 
 @both
-def test_a_full_disk_costs_the_trials_that_met_it_and_no_more(plant: Plant, soak: int, note: Note) -> None:
-    only_sqlite_unless_soaking(plant, soak)
+def test_a_full_disk_costs_the_trials_that_met_it_and_no_more(plant: Plant, note: Note) -> None:
     worker = plant.worker()
     assert worker.pid is not None
     wait_for(lambda: _living(plant), within_s=60, what="a worker")

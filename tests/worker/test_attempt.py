@@ -30,7 +30,7 @@ def attempt() -> Attempt:
         ])  # fmt: skip
     claim = cast("Claim", SimpleNamespace(number=0, attempt=1))
     journal = Journal(claim=claim, sweep=cast("Any", None), trial=["a"], name="a trial", params={}, tags={})
-    return Attempt(claim=claim, members=[], observation=observation, journal=journal, states=[])
+    return Attempt(members=[], observation=observation, journal=journal, states=[])
 
 
 def test_the_last_epoch_of_a_pruned_trial_is_whole_in_its_record(attempt: Attempt) -> None:
