@@ -3,14 +3,13 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 
 from service.client import ApiError, Client
 
 from .running import Answer, Up
+from .serving import Quiet, serving
 
 Sent = list[tuple[str, str]]
 
@@ -20,7 +19,7 @@ def server(answers: list[tuple[int, str] | None]) -> Iterator[tuple[str, Sent]]:
     """A server that gives these answers in turn, None by hanging up; its address, and what it was asked."""
     sent: Sent = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             sent.append((self.command, self.path))
             self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -28,24 +27,12 @@ def server(answers: list[tuple[int, str] | None]) -> Iterator[tuple[str, Sent]]:
             if answer is None:
                 self.close_connection = True
                 return
-            self.send_response(answer[0])
-            self.send_header("content-length", str(len(answer[1])))
-            self.end_headers()
-            self.wfile.write(answer[1].encode())
+            self.answer(answer[0], answer[1].encode())
 
         do_POST = do_GET
 
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{http.server_port}/", sent
-        finally:
-            http.shutdown()
-            thread.join()
+    with serving(Handler) as url:
+        yield f"{url}/", sent
 
 
 def test_every_page_is_fetched_and_the_filters_go_along() -> None:

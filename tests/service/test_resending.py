@@ -4,8 +4,6 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import httpx
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from service.client import ApiError, Client
 
 from .running import ENDLESS, Answer, Up, evenhand
+from .serving import Quiet, serving
 from .test_client import server
 
 KEY = re.compile(r"sent again with the key (\w{32}) \(--key\) it is one sweep")
@@ -23,7 +22,7 @@ def lossy(api: str, *, losing: int) -> Iterator[tuple[str, list[str]]]:
     """A way to the API on which the first `losing` answers are lost: its address, and the keys that came by."""
     keys: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["content-length"]))
             keys.append(self.headers["idempotency-key"])
@@ -32,22 +31,10 @@ def lossy(api: str, *, losing: int) -> Iterator[tuple[str, list[str]]]:
             if len(keys) <= losing:
                 self.close_connection = True
                 return
-            self.send_response(answer.status_code)
-            self.send_header("content-length", str(len(answer.content)))
-            self.end_headers()
-            self.wfile.write(answer.content)
+            self.answer(answer.status_code, answer.content)
 
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{http.server_port}", keys
-        finally:
-            http.shutdown()
-            thread.join()
+    with serving(Handler) as url:
+        yield url, keys
 
 
 Taken = Callable[[], list[str]]
