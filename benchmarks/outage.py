@@ -15,13 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any
 
-import httpx
 import torch
 
 from .measure import Ratio, interleaved, keep
-from .service import Served, Unequal, served, warm
+from .service import Served, Unequal, by_key, served, warm
 from .weather import Sky, Weather
 from .works import WORKS, Prepared
 
@@ -72,14 +70,13 @@ def run(work: Prepared, on: Served, weather: Weather, sky: Sky, *, away_s: float
     ended = time.time()
     timer.join()
     weather.sky = "fair"
-    with httpx.Client(base_url=f"{on.mlflow_url}/api/2.0/mlflow/", timeout=60) as api:
-        runs = on.mlflow.finished(f"{sweep['name']} {sweep['id']}", since_s=began)
-        histories = [_history(api, run["info"]["run_id"]) for run in runs]
+    runs = on.mlflow.finished(f"{sweep['name']} {sweep['id']}", since_s=began)
+    histories = [on.mlflow.history(run, KEY) for run in runs]
     steps = list(range(1, work.work.epochs + 1))
     if len(runs) != work.work.trials or any([int(point["step"]) for point in points] != steps for points in histories):
         raise Unequal(f"Under a sky that is {sky} MLflow has not every epoch of every trial, once and in order.")
     moments = sorted(point["timestamp"] / 1000 for point in itertools.chain.from_iterable(histories))
-    alphas = [next(param["value"] for param in run["data"]["params"] if param["key"] == "alpha") for run in runs]
+    alphas = [by_key(run, "params")["alpha"] for run in runs]
     return Seen(
         seconds=(moments[-1] - moments[0]) / (len(moments) - 1),
         late_s=ended - moments[-1],
@@ -91,12 +88,6 @@ def _leave(weather: Weather, away_s: float) -> None:
     weather.sky = "away"
     time.sleep(away_s)
     weather.sky = "fair"
-
-
-def _history(api: httpx.Client, run_id: str) -> list[dict[str, Any]]:
-    answer = api.get("metrics/get-history", params={"run_id": run_id, "metric_key": KEY}).raise_for_status()
-    points: list[dict[str, Any]] = answer.json()["metrics"]
-    return points
 
 
 def compare(work: Prepared, on: Served, *, rounds: int, away_s: float) -> list[dict[str, object]]:

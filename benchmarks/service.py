@@ -72,12 +72,17 @@ class Mlflow:
         wish = f"attributes.status = 'FINISHED' and attributes.start_time >= {int(1000 * since_s)}"
         body = {"experiment_ids": [found], "filter": wish, "max_results": 1000}
         answer = self._http.post("runs/search", json=body).raise_for_status().json()
-        return [run for run in answer.get("runs", []) if _by_key(run, "tags").get("evenhand.trial") != "summary"]
+        return [run for run in answer.get("runs", []) if by_key(run, "tags").get("evenhand.trial") != "summary"]
 
     def points(self, run: Mapping[str, Any]) -> int:
         """How many values the run keeps in all its metrics."""
-        run_id, keys = run["info"]["run_id"], _by_key(run, "metrics")
-        return sum(len(self._get("metrics/get-history", run_id=run_id, metric_key=key)["metrics"]) for key in keys)
+        return sum(len(self.history(run, key)) for key in by_key(run, "metrics"))
+
+    def history(self, run: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+        """Every value of one of the run's metrics, with its step and timestamp."""
+        found = self._get("metrics/get-history", run_id=run["info"]["run_id"], metric_key=key)
+        points: list[dict[str, Any]] = found["metrics"]
+        return points
 
     def _get(self, path: str, **params: str) -> dict[str, Any]:
         answer: dict[str, Any] = self._http.get(path, params=params).raise_for_status().json()
@@ -134,7 +139,7 @@ def through_service(work: Prepared, on: Served) -> Trained:
     member = work.members(0.1)[0]
     rows = str([index_hash(member.train_index)])
     runs = on.mlflow.finished(f"{sweep['name']} {sweep['id']}", since_s=began)
-    for params in (_by_key(run, "params") for run in runs):
+    for params in (by_key(run, "params") for run in runs):
         found = params["train_index"], int(params["epochs"]), int(params["batch_size"]), int(params["replicates"])
         if found != (rows, member.trial.epochs, member.trial.batch_size, 1):
             raise Unequal(f"A run of {work.work.name} says that it trained on rows, epochs, batch, replicates {found}.")
@@ -215,7 +220,8 @@ def compare(work: Prepared, on: Served, *, rounds: int) -> dict[str, object]:
     }
 
 
-def _by_key(run: Mapping[str, Any], part: str) -> dict[str, Any]:
+def by_key(run: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """A run's params, metrics or tags."""
     return {each["key"]: each["value"] for each in run["data"].get(part, [])}
 
 
