@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_BATCHES = {"cpu": (128, 2**16), "cuda": (512, 2**21)}
-"""Samples of a batch at most, and pixels of all members together: what a CPU's caches and a GPU's memory hold well."""
+_BATCHES = {"cpu": (32, 128, 2**16), "cuda": (32, 512, 2**21)}
+"""Samples of a batch at least and at most, and in between pixels of all members together: what a CPU's caches and a
+GPU's memory hold well."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,8 +38,8 @@ def evaluate(
     ignored = classes * classes
     confusion = torch.zeros(members, ignored + 1, dtype=torch.int64, device=index_RN.device)
     nll_K = torch.zeros(members, dtype=torch.float64, device=index_RN.device)
-    samples, most = _BATCHES[index_RN.device.type]
-    batch = max(min(samples, most // (pixels * members)), 1)
+    least, most, pixels_at_once = _BATCHES[index_RN.device.type]
+    batch = max(min(most, pixels_at_once // (pixels * members)), least)
     with torch.inference_mode():
         for index_RB in torch.split(index_RN, batch, dim=1):
             target_KB, logits_KBC = targets_of(index_RB), logits_of(index_RB)

@@ -22,7 +22,7 @@ def counted(logits: torch.Tensor, labels: torch.Tensor, *, index: torch.Tensor) 
 
 @pytest.mark.parametrize("batch", [4, 512])
 def test_counts_equal_those_of_scikit_learn(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "_BATCHES", {"cpu": (batch, 2**21)})
+    monkeypatch.setattr(evaluation, "_BATCHES", {"cpu": (1, batch, 2**21)})
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn(30, 3, generator=generator)
     labels = torch.arange(30) % 3
@@ -48,3 +48,17 @@ def test_dense_labels_are_counted_by_pixel() -> None:
     np.testing.assert_array_equal(counts.confusion_KCC[0], expected)
     by_pixel = -logits.log_softmax(1).gather(1, masks.long()[:, None]).mean()
     torch.testing.assert_close(counts.nll_K[0].float(), by_pixel)
+
+
+def test_many_members_with_large_images_are_still_judged_by_batches_that_are_worth_it() -> None:
+    seen: list[int] = []
+
+    def logits_of(rows: torch.Tensor) -> torch.Tensor:
+        seen.append(rows.shape[1])
+        return torch.zeros(64, rows.shape[1], 3)
+
+    def targets_of(rows: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(64, rows.shape[1], dtype=torch.int64)
+
+    evaluate(logits_of, targets_of, torch.arange(70)[None], members_and_classes=(64, 3), pixels=224 * 224)
+    assert seen == [32, 32, 6]
