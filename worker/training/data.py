@@ -31,6 +31,8 @@ class Part:
     ) -> None:  # fmt: skip
         """Copies the arrays to `device`; where they are not `resident` they are used where they are, on the host."""
         place = torch.tensor if resident else _mapped
+        if labels.ndim == 1:  # of any width and byte order; torch reads a few
+            labels = labels.astype(np.int64, copy=False)
         self._classes, self._device = classes, device
         self._home = device if resident else torch.device("cpu")
         self._inputs, self._labels = (place(array).to(self._home) for array in (inputs, labels))

@@ -83,3 +83,9 @@ def test_read_only_memory_maps_are_copied(tmp_path: Path) -> None:
 def test_arrays_that_do_not_fit_are_refused(changes: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         vectors(**changes)
+
+
+@pytest.mark.parametrize("dtype", [">i4", ">i8", "<u2", "|i1", "<u8"])
+def test_labels_are_read_whatever_their_width_and_byte_order(dtype: str) -> None:
+    data = vectors(train_labels=np.array([0, 0, 0, 1, 1, 0], dtype))
+    assert data.train.targets_of(torch.tensor([2, 3])).tolist() == [0, 1]
