@@ -95,6 +95,7 @@ def _records(
         importance_SAC = next(arrays).astype(np.float32)
         importance = {k: importance_SAC[:, a] for a, k in enumerate(cohort.adaptive)}
     trials = [member.trial for member in cohort.members]
+    validations = map(evaluation_of, confusion_KCC, nll_K)
     return [
         EpochRecord(
             member=position,
@@ -105,11 +106,11 @@ def _records(
             train_loss=_weighted_mean(loss_SK[:, k], counted_SK[:, k]),
             mean_weight=float(mean_weight_K[k]),
             importance_SC=importance.get(k),
-            validation=evaluation_of(confusion_KCC[k], nll_K[k]),
+            validation=validation,
             seconds=seconds,
-            failure=_failure(trials[k], epoch=epoch, loss_S=loss_SK[:, k], nll=float(nll_K[k])),
+            failure=_failure(trials[k], epoch=epoch, loss_S=loss_SK[:, k], validation=validation),
         )
-        for k, (position, epoch) in enumerate(zip(positions, cohort.epochs, strict=True))
+        for k, (position, epoch, validation) in enumerate(zip(positions, cohort.epochs, validations, strict=True))
     ]
 
 
@@ -122,14 +123,18 @@ def _tensors(trace: Trace, counts: Counts) -> list[Tensor]:
     return tensors if trace.importance_SAC is None else [*tensors, trace.importance_SAC]
 
 
-def _failure(spec: TrialSpec, *, epoch: int, loss_S: NDArray[np.float64], nll: float) -> str | None:
+def _failure(spec: TrialSpec, *, epoch: int, loss_S: NDArray[np.float64], validation: Evaluation) -> str | None:
     bad_S = np.flatnonzero(~np.isfinite(loss_S))
     if len(bad_S):
         what = f"The training loss became {loss_S[bad_S[0]]} at step {bad_S[0] + 1} of epoch {epoch}"
-    elif not math.isfinite(nll):
-        what = f"The validation loss became {nll} in epoch {epoch}"
-    else:
+    elif math.isfinite(validation.nll):
         return None
+    elif not validation.confusion_CC.any():
+        return (
+            "Expected labels to score by, got validation rows whose pixels are all ignored. Label some of each image."
+        )
+    else:
+        what = f"The validation loss became {validation.nll} in epoch {epoch}"
     params = "".join(f", {name} {value}" for name, value in spec.loss_params.items())
     point = f"loss {spec.loss}{params}, lr {spec.lr:g}"
     return f"{what} ({point}): expected a finite number. Lower lr or its range, or add warm-up epochs."

@@ -205,3 +205,11 @@ def test_losses_that_weigh_by_class_get_the_pixels_of_the_members_own_images(
     logits = cohort.model.train()(dense.prepare(dense.train.inputs[TRAIN])[None])[0]
     expected = weighted(logits, dense.train.targets_of(torch.tensor(TRAIN)), class_counts=counts).detach()
     torch.testing.assert_close(cohort.train_epoch().loss_SK, expected[None, None])
+
+
+def test_a_member_whose_validation_rows_have_no_label_says_so(spec: TrialSpec) -> None:
+    empty = arrays()
+    empty["train_labels"][VALIDATION] = 255
+    (record,) = Training([Member(spec, 1, TRAIN, VALIDATION)], DeviceData(**empty, classes=3, device=CPU)).run_epoch()
+    assert record.failure is not None
+    assert "validation rows whose pixels are all ignored" in record.failure
