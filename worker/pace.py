@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .memory import free_bytes
 from .training.cohort import Cohort
 from .training.data import DeviceData
+from .training.memory import is_out_of_memory
 from .training.probe import can_stack
-from .training.trainer import is_out_of_memory
 from .training.trial import Member
 
 MAX_WIDTH = 256
@@ -136,6 +136,16 @@ def fitting(member_bytes: int, device: torch.device) -> int:
     """How many members of that size fit into a worker's share of the memory that is free now; one at least."""
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_bytes()
     return min(MAX_WIDTH, max(int(_SHARE_OF_MEMORY[device.type] * free / member_bytes), 1))
+
+
+def bytes_of_records(member: Member, data: DeviceData) -> int:
+    """What is seen of a member, as an epoch's end holds it: counts by pairs of classes, the course by step and class.
+
+    Both grow with what a measurement of a few steps does not have. Counts are there in int64, in float64, and once more
+    for the transfer. Of each step there are importance and samples by class: as kept, together, in float64, multiplied.
+    """
+    steps = -(-len(member.train_index) // member.trial.batch_size)
+    return 24 * data.classes**2 + 56 * data.classes * steps
 
 
 def _seconds(cohort: Cohort, *, clock: Callable[[], float]) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from .pace import Pace, Paces, fitting
+from .pace import Pace, Paces, bytes_of_records, fitting
 from .training.data import DeviceData
 from .training.probe import no_stack
 from .training.trial import Member
@@ -40,7 +40,8 @@ class Room:
                 _log.info("one by one", extra={"action": "one_by_one", "model": trial.model, "reason": reason})
             if width == "auto":
                 pace = paces.of(members[0], data)
-                fits = min(pace.width, fitting(pace.member_bytes, data.device))
+                member_bytes = pace.member_bytes + bytes_of_records(members[0], data)
+                fits = min(pace.width, fitting(member_bytes, data.device))
                 return cls(replicates=one, width=fits, most=max(fits, one), pace=pace, stacked=stacked)
             fits = 1 if reason else width * one
             return cls(replicates=one, width=fits, most=width * one, pace=None, stacked=stacked)
@@ -50,7 +51,7 @@ class Room:
 
     def trials(self, held: int, *, width: int) -> int:
         """How many more trials to take in beside `held` members; memory may have made stacks narrower, to `width`."""
-        more = (self.most if width >= self.width else max(width, self.replicates)) - held
+        more = (self.most if width >= self.width else min(max(width, self.replicates), self.most)) - held
         if self.pace is not None and held and not self.pace.pays(held, more):
             return 0
         return more // self.replicates

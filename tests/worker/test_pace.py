@@ -1,5 +1,6 @@
 """How wide stacks are: measured, modelled in memory, remembered, and what follows from it."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -181,3 +182,15 @@ def test_room_is_for_as_many_trials_as_asked_or_as_pay(data: DeviceData, tmp_pat
         paces.of = lambda member, data, kind=kind: kind  # type: ignore[assignment, misc]
         room = Room.of(replicates, data, width="auto", paces=paces)
         assert (room.width, room.trials(2, width=room.width)) == (width, free)
+
+
+def test_room_counts_what_grows_with_classes_and_steps(
+    data: DeviceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, asked = member("mlp"), []
+    monkeypatch.setattr(room_module, "fitting", lambda size, device: asked.append(size) or 2)
+    paces = Paces(tmp_path)
+    paces.of = lambda member, data: GROWS  # type: ignore[method-assign]
+    assert Room.of([one], data, width="auto", paces=paces).width == 2
+    steps = math.ceil(len(one.train_index) / one.trial.batch_size)
+    assert asked == [GROWS.member_bytes + 24 * data.classes**2 + 56 * data.classes * steps]
