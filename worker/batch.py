@@ -28,6 +28,7 @@ from .pace import Paces
 from .room import Room
 from .shelf import Shelf
 from .training.data import DeviceData
+from .training.memory import is_out_of_memory
 from .training.record import EpochRecord, Evaluation
 from .training.trainer import Training
 from .wishes import Interrupted, Wishes
@@ -72,7 +73,8 @@ class Batch:
             self._end_all("failed", str(error))
         except Exception as error:  # one trial's misfortune, whatever it is, never costs the worker
             _log.exception("batch failed", extra={"action": "batch_failed", "sweep": self._sweep.id})
-            self._end_all("failed", f"{type(error).__name__}: {error}")
+            # Where memory is short it is no trial's fault, and may be enough another time.
+            self._end_all("lost" if is_out_of_memory(error) else "failed", f"{type(error).__name__}: {error}")
 
     def abandon(self, reason: str) -> None:
         """Queues again what is still in training, from another thread: for a worker that cannot wait any longer."""
@@ -141,24 +143,31 @@ class Batch:
         # At once, since a stack is tested as a whole.
         tests = iter(training.test([position for attempt in ended for position in attempt.positions]))
         for attempt in ended:
-            found = list(islice(tests, len(attempt.positions)))
+            found = [test for test in islice(tests, len(attempt.positions)) if test is not None]
             self._each(attempt.claim, partial(self._finish, attempt, training, found, data=data))
 
     def _seat(self, training: Training) -> None:
-        """Takes the attempts that are new into the training; what goes wrong with that ends these alone."""
+        """Takes the attempts that are new into the training; what goes wrong with that ends these alone.
+
+        Where there is not memory enough for them all, half of them go back to the queue, and no more are claimed.
+        """
         new = [attempt for attempt in self._attempts.values() if not attempt.positions]
-        before = set(training.held)
         try:
             members = [member for attempt in new for member in attempt.members]
             positions = iter(training.join(members, [state for attempt in new for state in attempt.states]))
         except Exception as error:
-            training.drop(set(training.held) - before)
+            scarce = is_out_of_memory(error) and (len(new) > 1 or bool(training.live))
+            for attempt in new[len(new) // 2 :] if scarce else new:
+                self._end(attempt.claim, "stopped" if scarce else "failed", f"{type(error).__name__}: {error}")
+            _log.warning("no place", exc_info=True, extra={"action": "no_place", "sweep": self._sweep.id})
+        else:
             for attempt in new:
-                self._end(attempt.claim, "failed", f"{type(error).__name__}: {error}")
+                seats = list(islice(positions, len(attempt.members)))
+                self._attempts[attempt.claim.number] = replace(attempt, positions=seats)
             return
-        for attempt in new:
-            seats = list(islice(positions, len(attempt.members)))
-            self._attempts[attempt.claim.number] = replace(attempt, positions=seats)
+        if scarce and self._room is not None:  # not before the error, and with it what had been built, is gone
+            self._seat(training)
+            self._room = replace(self._room, most=len(training.live))
 
     def _fill(self, training: Training, room: Room, data: DeviceData, dataset: Dataset) -> None:
         """Claims more of the scenario, as far as there is room where it pays."""
@@ -188,10 +197,7 @@ class Batch:
 
     def _take_in(self, attempt: Attempt, records: Sequence[EpochRecord]) -> None:
         """Logs an epoch; where it was the attempt's last one before its time, that is told."""
-        if len(records) < len(attempt.positions):
-            raise MemoryError(
-                "not even a replicate by itself fits; choose a smaller model or batch, or another machine"
-            )
+        _expect_all(attempt, records)
         spec, epoch = self._sweep.spec, records[0].epoch
         attempt.journal.log(attempt.observation.add(records), step=epoch)
         failure = next((record.failure for record in records if record.failure), None)
@@ -203,6 +209,7 @@ class Batch:
                 self._end(attempt.claim, "pruned", f"Pruned after epoch {epoch}: {spec.objective} {value:.4f}.")
 
     def _finish(self, attempt: Attempt, training: Training, tests: Sequence[Evaluation], *, data: DeviceData) -> None:
+        _expect_all(attempt, tests)
         spec = self._sweep.spec
         value = attempt.observation.value
         if not math.isfinite(value):
@@ -232,3 +239,8 @@ class Batch:
         self._attempts.pop(journal.claim.number, None)
         if self._open.pop(journal.claim.number, None) is not None:
             self._courier.finish(journal, record)
+
+
+def _expect_all(attempt: Attempt, found: Sequence[object]) -> None:
+    if len(found) < len(attempt.positions):
+        raise MemoryError("not even a replicate by itself fits; choose a smaller model or batch, or another machine")

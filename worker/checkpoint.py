@@ -59,16 +59,18 @@ class Checkpoints:
         self._since: dict[int, float] = {}
 
     def keep(self, attempts: Iterable[Attempt], training: Training) -> None:
-        """Keeps attempts as they are after this epoch, where it is time."""
+        """Keeps attempts as they are after this epoch, where it is time; who cannot be kept goes on all the same."""
         for attempt in attempts:
             if time.monotonic() - self._since[attempt.claim.attempt] >= self._every_s:
                 self._since[attempt.claim.attempt] = time.monotonic()
-                checkpoint = Checkpoint(
-                    trial=attempt.journal.trial,
-                    states=training.states(attempt.positions),
-                    kept=attempt.observation.kept(),
-                )
-                self._courier.keep(attempt.journal, {CHECKPOINT: checkpoint.as_bytes()})
+                try:
+                    states = training.states(attempt.positions)
+                    kept = attempt.observation.kept()
+                    content = Checkpoint(trial=attempt.journal.trial, states=states, kept=kept).as_bytes()
+                except (RuntimeError, MemoryError):
+                    _log.warning("no checkpoint", exc_info=True, extra={"action": "no_checkpoint"})
+                    continue
+                self._courier.keep(attempt.journal, {CHECKPOINT: content})
 
     def resumed(self, attempt: Attempt) -> Attempt:
         """The attempt, going on from where the one that it follows had come to, if that is known.

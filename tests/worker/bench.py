@@ -18,7 +18,7 @@ from sweep.parts import Parts
 from sweep.problems import parse_sweep
 from sweep.resolve import resolve
 from sweep.settings import Settings
-from sweep.slots import Slot
+from sweep.slots import Attempt, Slot
 from sweep.store import DatasetMark, Sweep
 from worker.run import work
 
@@ -109,6 +109,12 @@ class Bench:
     def slots(self, sweep: Sweep) -> list[Slot]:
         """The sweep's slots as they are now."""
         return self.parts.studies.slots(self.parts.store.get(sweep.id))
+
+    def last_attempts(self, sweep: Sweep) -> list[Attempt]:
+        """The last attempt of every slot, of which each has one."""
+        found = [slot.last for slot in self.slots(sweep)]
+        assert all(found)
+        return [attempt for attempt in found if attempt]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,12 @@ import httpx
 import numpy as np
 import optuna
 import pytest
-import torch
 from optuna.trial import TrialState
 from sqlalchemy import update
 
 from sweep.database import engine_for
-from sweep.slots import Attempt
 from sweep.store import Sweep
 from sweep.tables import SWEEPS
-from worker.training.cohort import Cohort
 from worker.training.trace import State
 from worker.training.trainer import Training
 from worker.training.trial import Member
@@ -24,12 +21,6 @@ from .bench import Bench, Runs, tags, wait_for
 
 SLOW = {"epochs": 10_000, "batch_size": 8}
 """Never done before it is interrupted."""
-
-
-def last_attempts(bench: Bench, sweep: Sweep) -> list[Attempt]:
-    found = [slot.last for slot in bench.slots(sweep)]
-    assert all(found)
-    return [attempt for attempt in found if attempt]
 
 
 @pytest.fixture
@@ -47,7 +38,7 @@ def test_a_trial_whose_loss_is_no_longer_finite_fails_alone_and_says_why(
     bench.work_off(sweep, width=width)
     ended = bench.parts.store.get(sweep.id)
     assert ended.state == "finished"
-    failed, complete = last_attempts(bench, sweep)
+    failed, complete = bench.last_attempts(sweep)
     assert (failed.outcome, failed.value, complete.outcome) == ("failed", None, "complete")
     assert failed.reason is not None
     assert "The training loss became" in failed.reason
@@ -58,38 +49,20 @@ def test_a_trial_whose_loss_is_no_longer_finite_fails_alone_and_says_why(
     assert runs(sweep).one(1)["info"]["status"] == "FINISHED"
 
 
-def test_a_trial_without_memory_fails_alone_and_says_what_to_do(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    step = Cohort._step
-
-    def short(self: Cohort, *tensors: torch.Tensor) -> torch.Tensor:
-        if any(member.trial.lr == 0.02 for member in self.members):
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return step(self, *tensors)
-
-    monkeypatch.setattr(Cohort, "_step", short)
-    sweep = bench.submit(alpha=0.1, search={"lr": [0.01, 0.02, 0.03]}, training={"epochs": 2})
-    bench.work_off(sweep, width=3)
-    one, failed, other = last_attempts(bench, sweep)
-    assert (one.outcome, failed.outcome, other.outcome) == ("complete", "failed", "complete")
-    assert failed.reason is not None
-    assert "choose a smaller model or batch" in failed.reason
-
-
 def test_trials_that_find_no_place_fail_and_those_in_training_go_on(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     join = Training.join
 
     def full(self: Training, members: Sequence[Member], states: Sequence[State | None] = ()) -> range:
-        positions = join(self, members, states)
         if any(member.trial.lr == 0.02 for member in members):
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return positions
+            raise ValueError("Not this one.")
+        return join(self, members, states)
 
     monkeypatch.setattr(Training, "join", full)
     sweep = bench.submit(alpha=0.1, search={"lr": [0.01, 0.02, 0.03]}, training={"epochs": 2})
     bench.work_off(sweep, width=1)
-    assert [attempt.outcome for attempt in last_attempts(bench, sweep)] == ["complete", "failed", "complete"]
+    assert [attempt.outcome for attempt in bench.last_attempts(sweep)] == ["complete", "failed", "complete"]
 
 
 def write_clouds(folder: Path, *, seed: int) -> None:
@@ -110,7 +83,7 @@ def test_a_data_set_that_was_changed_since_fails_its_trials_and_not_the_worker(
     good = bench.submit(alpha=0.1, replicates=1, training={"epochs": 1})
     bench.work_off(changed, good)
     assert bench.parts.store.get(changed.id).state == "failed"
-    for attempt in last_attempts(bench, changed):
+    for attempt in bench.last_attempts(changed):
         assert attempt.outcome == "failed"
         assert attempt.reason is not None
         assert "files have changed since the sweep was submitted" in attempt.reason
@@ -123,7 +96,7 @@ def test_a_trial_that_the_trainer_refuses_fails_with_what_it_said(bench: Bench, 
     good = bench.submit(alpha=0.1, replicates=1, training={"epochs": 1})
     put_model(bench, refused, "resnet32")
     bench.work_off(refused, good)
-    (attempt,) = last_attempts(bench, refused)
+    (attempt,) = bench.last_attempts(refused)
     assert attempt.outcome == "failed"
     assert attempt.reason is not None
     assert attempt.reason.startswith("ValueError: Expected images (channels, H, W)")
@@ -150,8 +123,8 @@ def test_cancelling_ends_what_trains_and_what_waits(bench: Bench, runs: Callable
     assert ended.state == "cancelled"
     assert ended.progress is not None
     assert (ended.progress["cancelled"], ended.progress["total"]) == (3, 3)
-    assert [attempt.outcome for attempt in last_attempts(bench, sweep)] == ["cancelled"] * 3
-    assert {attempt.reason for attempt in last_attempts(bench, sweep)} == {"The sweep was cancelled."}
+    assert [attempt.outcome for attempt in bench.last_attempts(sweep)] == ["cancelled"] * 3
+    assert {attempt.reason for attempt in bench.last_attempts(sweep)} == {"The sweep was cancelled."}
     trial, summary = runs(sweep).all()
     assert (trial["info"]["run_id"], trial["info"]["status"]) == (run_id, "KILLED")
     assert tags(trial)["evenhand.reason"] == "The sweep was cancelled."
@@ -190,7 +163,7 @@ def test_a_poor_trial_is_pruned_with_its_reason_and_its_run_is_finished(
     bench.work_off(sweep)
     ended = bench.parts.store.get(sweep.id)
     assert ended.state == "finished"
-    attempts = last_attempts(bench, sweep)
+    attempts = bench.last_attempts(sweep)
     assert [attempt.outcome for attempt in attempts] == ["complete"] * 5 + ["pruned"]
     reason = attempts[5].reason
     assert reason is not None

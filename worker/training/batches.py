@@ -3,6 +3,7 @@
 Shapes: K members, R replicates, N training samples, B of a batch.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -32,6 +33,12 @@ class Replicate:
         self.class_counts = data.train.class_counts(self.train_index)
         self.order = stream_generator(member.seed, Stream.ORDER)
         self.views = stream_generator(member.seed, Stream.AUGMENTATION)
+
+    def twin(self) -> "Replicate":
+        """The same samples, with streams of their own that go on from where these are."""
+        other = copy.copy(self)
+        other.order, other.views = self.order.clone_state(), self.views.clone_state()
+        return other
 
 
 class Batches:

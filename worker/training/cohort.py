@@ -3,12 +3,13 @@
 Shapes: K members, R replicates (seeds and samples that members share), B samples a batch, C classes, S steps.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from .batches import Batches, Replicate, by_replicate, key_of
+from .batches import Batches, Key, Replicate, by_replicate, key_of
 from .criterion import Criterion
 from .data import DeviceData, Part
 from .evaluation import Counts, evaluate
@@ -18,8 +19,8 @@ from .optimization import OPTIMIZERS, Flat, schedule_factors
 from .precision import computing
 from .probe import no_stack
 from .seeds import Stream, stream_seed
-from .stacked import drawing, stack
-from .trace import State, Trace, mean_weight, tally
+from .stacked import drawing, stack, twin
+from .trace import Course, State, Trace
 from .trial import Member
 
 Heed = Callable[[], None]
@@ -63,13 +64,13 @@ class Cohort:
         self.model = stack(models, reason=no_stack(spec, data)).to(data.device, self._dtype)
         self._drawing = drawing(self.model)
         self._graphs = graphs and data.device.type == "cuda" and not self._drawing
-        self._flat = Flat(list(self.model.parameters()))
+        self._flat = Flat(self.model.parameters())
         values_KP = self._flat.values_KP
         tensors = {name: torch.zeros_like(values_KP) for name in OPTIMIZERS[spec.optimizer].vectors}
         tensors["importance"] = torch.ones(len(members), data.classes, dtype=self._dtype, device=data.device)
-        self._replicates = {key_of(m, 0): Replicate(m, data) for m in members}
         self._epoch = 0
-        self._hold(members, [0] * len(members), self._buffers() | tensors | {"values": values_KP})
+        replicates = {key_of(member, 0): Replicate(member, data) for member in members}
+        self._hold(members, [0] * len(members), replicates, self._buffers() | tensors | {"values": values_KP})
 
     @property
     def members(self) -> list[Member]:
@@ -91,11 +92,7 @@ class Cohort:
         batches = self._batches.draw_order(self.spec.batch_size)
         self._epoch += 1
         factors_SK = self._factors(len(batches))
-        index_A = self._index_A
-        losses: list[Tensor] = []
-        importances: list[Tensor] = []
-        seen: list[Tensor] = []
-        counted: list[Tensor] = []
+        course = Course(self._index_A, classes=self._data.classes, dense=self._data.train.is_dense)
         done_K = torch.tensor([(epoch - 1) * len(batches) for epoch in self.epochs])
         self.model.train()
         for layer, module in enumerate(self._drawing):
@@ -109,22 +106,9 @@ class Cohort:
         for index_RB, rates_of_step in zip(batches, rates, strict=True):
             self._heed()
             inputs_RB, target_RB = self._batches.of(index_RB, augment=self.spec.augment)
-            losses.append(step(inputs_RB, target_RB, *rates_of_step))
-            if self._data.train.is_dense:
-                counted.append(self._batches.to_members((target_RB >= 0).flatten(1).sum(dim=1)))
-            if len(index_A):
-                importances.append(self._criterion.importance_KC[index_A])
-                seen.append(self._batches.to_members(tally(target_RB, self._data.classes)))
-        sizes = [index_RB.shape[1] for index_RB in batches]
-        loss_SK = torch.stack(losses)
-        return Trace(
-            factors_SK=factors_SK,
-            sizes=sizes,
-            counted_SK=torch.stack(counted) if counted else torch.tensor(sizes)[:, None].expand_as(loss_SK),
-            loss_SK=loss_SK,
-            mean_weight_K=mean_weight(importances, seen, index_A=index_A, like=loss_SK[0]),
-            importance_SAC=torch.stack(importances) if importances else None,
-        )
+            loss_K = step(inputs_RB, target_RB, *rates_of_step)
+            course.note(loss_K, self._criterion.importance_KC, target_RB, to_members=self._batches.to_members)
+        return course.trace(factors_SK, sizes=[index_RB.shape[1] for index_RB in batches])
 
     def validate(self) -> Counts:
         """Every model on its replicate's validation rows."""
@@ -146,22 +130,36 @@ class Cohort:
         """Goes on with these members alone, in this order, and lets go of the memory of the others."""
         index = torch.tensor(list(members), device=self._data.device)
         tensors = {name: tensor[index] for name, tensor in self._tensors().items()}
-        self._hold([self._members[k] for k in members], [self._begun[k] for k in members], tensors)
+        self._hold(
+            [self._members[k] for k in members], [self._begun[k] for k in members], self._batches.replicates, tensors
+        )
+
+    def part(self, members: range) -> "Cohort":
+        """These members as a cohort of their own, in the memory where they are; this one is done with."""
+        other = copy.copy(self)
+        other.model = twin(self.model)
+        other._drawing = drawing(other.model)
+        rows = slice(members.start, members.stop)
+        tensors = {name: tensor[rows] for name, tensor in self._tensors().items()}
+        other._flat = Flat(other.model.parameters(), tensors["values"])
+        replicates = {key: replicate.twin() for key, replicate in self._batches.replicates.items()}
+        other._hold(self._members[rows], self._begun[rows], replicates, tensors)
+        return other
 
     def join(self, other: "Cohort") -> None:
         """Takes in the members of another cohort of the same shapes and steps, behind its own."""
         begun = [self._epoch - epochs for epochs in other.epochs]
         theirs_by_key = other._batches.replicates
         keys = [(seed, train, held, start + self._epoch - other._epoch) for seed, train, held, start in theirs_by_key]
-        self._replicates |= dict(zip(keys, theirs_by_key.values(), strict=True))
+        replicates = self._batches.replicates | dict(zip(keys, theirs_by_key.values(), strict=True))
         theirs = other._tensors()
         tensors = {name: torch.cat([tensor, theirs[name]]) for name, tensor in self._tensors().items()}
-        self._hold([*self._members, *other.members], [*self._begun, *begun], tensors)
+        self._hold([*self._members, *other.members], [*self._begun, *begun], replicates, tensors)
 
     def state(self, members: Sequence[int] | None = None) -> State:
         """A copy of what these members are now, by default all."""
         rows = list(range(len(self._members)) if members is None else members)
-        replicates = [self._replicates[self._keys[row]] for row in rows]
+        replicates = [self._batches.replicates[self._keys[row]] for row in rows]
         index = torch.tensor(rows, device=self._data.device)
         return State(
             epochs_K=[self.epochs[row] for row in rows],
@@ -169,19 +167,19 @@ class Cohort:
             streams=[(one.order.get_state(), one.views.get_state()) for one in replicates],
         )
 
-    def restore(self, state: State, rows: Sequence[int]) -> None:
-        """Makes the members, fresh ones, what those at `rows` of the state were."""
-        epochs = [state.epochs_K[row] for row in rows]
-        self._epoch = max(epochs)
-        begun = [self._epoch - done for done in epochs]
-        for member, start, row in zip(self._members, begun, rows, strict=True):
-            replicate = Replicate(member, self._data)
-            for stream, at in zip((replicate.order, replicate.views), state.streams[row], strict=True):
+    def restore(self, state: State) -> None:
+        """Makes the members what they were, or, of fresh ones, what others were; in the memory where they are."""
+        for name, tensor in self._tensors().items():
+            tensor.copy_(state.tensors[name])
+        self._epoch = max(begun + done for begun, done in zip(self._begun, state.epochs_K, strict=True))
+        begun = [self._epoch - done for done in state.epochs_K]
+        replicates = {}
+        for member, start, streams in zip(self._members, begun, state.streams, strict=True):
+            key = key_of(member, start)
+            replicate = replicates[key] = self._batches.replicates.get(key) or Replicate(member, self._data)
+            for stream, at in zip((replicate.order, replicate.views), streams, strict=True):
                 stream.set_state(at)
-            self._replicates[key_of(member, start)] = replicate
-        index = torch.tensor(list(rows), device=self._data.device)
-        tensors = {name: tensor.to(self._data.device)[index] for name, tensor in state.tensors.items()}
-        self._hold(self._members, begun, tensors)
+        self._hold(self._members, begun, replicates, self._tensors())
 
     def _tensors(self) -> dict[str, Tensor]:
         importance_KC = self._criterion.importance_KC
@@ -191,19 +189,23 @@ class Cohort:
         """By names that nothing else has, whatever the model calls them."""
         return {f"buffers.{name}": buffer for name, buffer in self.model.named_buffers()}
 
-    def _hold(self, members: Sequence[Member], begun: Sequence[int], tensors: Mapping[str, Tensor]) -> None:
-        self._members, self._begun = list(members), list(begun)
-        self._keys = [key_of(member, start) for member, start in zip(members, begun, strict=True)]
-        self._batches = Batches(self._keys, self._replicates, self._data)
-        self._replicates = self._batches.replicates
+    def _hold(
+        self, members: Sequence[Member], begun: Sequence[int], replicates: Mapping[Key, Replicate],
+        tensors: Mapping[str, Tensor],
+    ) -> None:  # fmt: skip
+        """Goes on with these; where there is no memory for that, the cohort stays what it was."""
+        keys = [key_of(member, start) for member, start in zip(members, begun, strict=True)]
+        batches = Batches(keys, replicates, self._data)
+        specs = [member.trial for member in members]
+        class_counts_KC = torch.stack([replicates[key].class_counts for key in keys])
+        criterion = Criterion(specs, class_counts_KC, tensors["importance"])
+        index_A = torch.tensor(criterion.adaptive, dtype=torch.int64, device=self._data.device)
+        self._members, self._begun, self._keys = list(members), list(begun), keys
+        self._batches, self._criterion, self._index_A = batches, criterion, index_A
         for name in self._buffers():
             path, _, own = name.removeprefix("buffers.").rpartition(".")
             setattr(self.model.get_submodule(path), own, tensors[name])
         self._flat.hold(tensors["values"])
-        specs = [member.trial for member in members]
-        class_counts = torch.stack([self._replicates[key].class_counts for key in self._keys])
-        self._criterion = Criterion(specs, class_counts, tensors["importance"])
-        self._index_A = torch.tensor(self.adaptive, dtype=torch.int64, device=self._data.device)
         self._moments = {name: tensors[name] for name in OPTIMIZERS[self.spec.optimizer].vectors}
         self._optimizer = OPTIMIZERS[self.spec.optimizer](specs, self._moments)
         self._recorded = Graphed(self._step) if self._graphs else None

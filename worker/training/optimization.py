@@ -8,7 +8,7 @@ it happens not to differ, so that a member's numbers are the same in any company
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +24,13 @@ Rates = tuple[Tensor, ...]
 class Flat:
     """A stack's parameters, each (K, …), as one matrix whose parts they are views of."""
 
-    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Moves the parameters' values into the matrix."""
+    def __init__(self, parameters: Iterable[nn.Parameter], values_KP: Tensor | None = None) -> None:
+        """Moves the parameters' values into the matrix, or makes them parts of one that there is."""
         self._parameters = list(parameters)
-        self.hold(torch.cat([parameter.detach().reshape(len(parameter), -1) for parameter in parameters], dim=1))
+        if values_KP is None:
+            parts = [parameter.detach().reshape(len(parameter), -1) for parameter in self._parameters]
+            values_KP = torch.cat(parts, dim=1)
+        self.hold(values_KP)
 
     def hold(self, values_KP: Tensor) -> None:
         """Goes on with these values, of as many members as there are rows."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .cohort import Cohort
 from .evaluation import Counts
+from .memory import is_out_of_memory
 from .trace import Trace
 from .trial import TrialSpec
 
@@ -66,13 +67,17 @@ def epoch_records(seen: Sequence[Seen], *, seconds: float) -> list[EpochRecord]:
 
 
 def to_host(tensors: Sequence[Tensor]) -> list[NDArray[np.float64]]:
-    """The tensors in float64, which holds float32 and every count below 2**53 exactly, in one transfer."""
+    """The tensors in float64, which holds float32 and every count below 2**53 exactly; in one transfer if it fits."""
     if not tensors:
         return []
-    flat = torch.cat([tensor.flatten().double().to(tensors[0].device) for tensor in tensors]).cpu().numpy()
-    ends = np.cumsum([tensor.numel() for tensor in tensors])
-    parts = np.split(flat, ends[:-1])
-    return [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+    try:
+        flat = torch.cat([tensor.flatten().double().to(tensors[0].device) for tensor in tensors]).cpu().numpy()
+        parts = np.split(flat, np.cumsum([tensor.numel() for tensor in tensors])[:-1])
+        return [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    return [tensor.cpu().double().numpy() for tensor in tensors]
 
 
 def evaluation_of(confusion_CC: NDArray[np.float64], nll: NDArray[np.float64]) -> Evaluation:

@@ -142,6 +142,22 @@ def _stack(models: Sequence[nn.Module], made: dict[int, nn.Module]) -> nn.Module
     return made[id(first)]
 
 
+def twin(whole: nn.Module, made: dict[int, nn.Module] | None = None) -> nn.Module:
+    """A stack once more, whose parameters and buffers are the same tensors until it is given others."""
+    made = {} if made is None else made
+    if id(whole) not in made:
+        other = made[id(whole)] = copy.copy(whole)
+        other._parameters = {
+            name: None if parameter is None else nn.Parameter(parameter.data)
+            for name, parameter in whole._parameters.items()
+        }
+        other._buffers = dict(whole._buffers)
+        other._modules = {
+            name: None if module is None else twin(module, made) for name, module in whole._modules.items()
+        }
+    return made[id(whole)]
+
+
 def drawing(model: nn.Module) -> list[Dropout | Alone]:
     """The parts of a stack that draw random numbers while it learns, or may."""
     return [module for module in model.modules() if isinstance(module, Dropout | Alone)]

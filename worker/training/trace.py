@@ -3,7 +3,7 @@
 Shapes: K members, of which A have an importance; R replicates, S steps, C classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,22 +48,54 @@ class State:
         )
 
 
-def tally(target_RB: Tensor, classes: int) -> Tensor:
+class Course:
+    """What is seen at each step of an epoch, left on the device until the epoch's end."""
+
+    def __init__(self, index_A: Tensor, *, classes: int, dense: bool) -> None:
+        """`index_A` are the members that have an importance; `dense` says that there is a label a pixel."""
+        self._index_A, self._classes, self._dense = index_A, classes, dense
+        self._losses: list[Tensor] = []
+        self._counted: list[Tensor] = []
+        self._importances: list[Tensor] = []
+        self._seen: list[Tensor] = []
+
+    def note(
+        self, loss_K: Tensor, importance_KC: Tensor, target_RB: Tensor, *, to_members: Callable[[Tensor], Tensor]
+    ) -> None:
+        """Keeps a step: losses, the importance after it, and the classes it saw of each replicate's members."""
+        self._losses.append(loss_K)
+        if self._dense:
+            self._counted.append(to_members((target_RB >= 0).flatten(1).sum(dim=1)))
+        if len(self._index_A):
+            self._importances.append(importance_KC[self._index_A])
+            self._seen.append(to_members(_tally(target_RB, self._classes)))
+
+    def trace(self, factors_SK: Tensor, *, sizes: list[int]) -> Trace:
+        """The epoch, at its end."""
+        loss_SK = torch.stack(self._losses)
+        counted_SK = torch.stack(self._counted) if self._dense else torch.tensor(sizes)[:, None].expand_as(loss_SK)
+        return Trace(
+            factors_SK=factors_SK,
+            sizes=sizes,
+            counted_SK=counted_SK,
+            loss_SK=loss_SK,
+            mean_weight_K=self._mean_weight(loss_SK[0]),
+            importance_SAC=torch.stack(self._importances) if self._importances else None,
+        )
+
+    def _mean_weight(self, like: Tensor) -> Tensor:
+        """The mean importance of the classes of the epoch's samples, float64; 1 for members without."""
+        weight_K = torch.ones(len(like), dtype=torch.float64, device=like.device)
+        if self._importances:
+            seen_SAC = torch.stack(self._seen)[:, self._index_A]
+            importance_SAC = torch.stack(self._importances).double()
+            weight_K[self._index_A] = (importance_SAC * seen_SAC).sum(dim=(0, 2)) / seen_SAC.sum(dim=(0, 2))
+        return weight_K
+
+
+def _tally(target_RB: Tensor, classes: int) -> Tensor:
     """Elements of each class (R, C) in a batch; what is ignored is left out."""
     target_RE = target_RB.flatten(1)
     cell_RE = torch.where(target_RE < 0, classes, target_RE)
     counts = torch.zeros(len(target_RE), classes + 1, dtype=torch.int64, device=target_RE.device)
     return counts.scatter_add_(1, cell_RE, torch.ones_like(cell_RE))[:, :-1]
-
-
-def mean_weight(importances: Sequence[Tensor], seen: Sequence[Tensor], *, index_A: Tensor, like: Tensor) -> Tensor:
-    """The mean importance of the classes of an epoch's samples, float64, for each member as in `like` (K,).
-
-    `importances` (A, C) and the classes `seen` (K, C) are those of every step; without them it is 1.
-    """
-    weight_K = torch.ones(len(like), dtype=torch.float64, device=like.device)
-    if importances:
-        seen_SAC = torch.stack(list(seen))[:, index_A]
-        importance_SAC = torch.stack(list(importances)).double()
-        weight_K[index_A] = (importance_SAC * seen_SAC).sum(dim=(0, 2)) / seen_SAC.sum(dim=(0, 2))
-    return weight_K

@@ -6,11 +6,11 @@ what ran before. How many they are may change the order of its sums, and so the 
 mlps of usual sizes, always where models convolve. Torch's global generators and thread count are left as they are.
 """
 
-import logging
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import zip_longest
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,20 +18,14 @@ from numpy.typing import NDArray
 
 from .cohort import Cohort, Heed
 from .data import DeviceData
+from .evaluation import Counts
+from .groups import Group, fitted, kind_of, seat
 from .probe import can_stack
-from .record import EpochRecord, Evaluation, Seen, epoch_records, evaluation_of, to_host
-from .trace import State
+from .record import EpochRecord, Evaluation, epoch_records, evaluation_of, to_host
+from .trace import State, Trace
 from .trial import Member
 
-_log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class _Group:
-    """A cohort, and where its members are in the training."""
-
-    positions: list[int]
-    cohort: Cohort
+T = TypeVar("T")
 
 
 class Training:
@@ -52,34 +46,23 @@ class Training:
             raise ValueError(f"Expected a width of at least 1, got {width}. Give how many members may learn as one.")
         self._data, self._width, self._graphs, self._heed = data, width, graphs, heed
         self._members: list[Member] = []
-        self._groups: list[_Group] = []
+        self._groups: list[Group] = []
         self.join(members)
 
     def join(self, members: Sequence[Member], states: Sequence[State | None] = ()) -> range:
         """Takes in members at their first epoch, in free places of the cohorts first; answers their positions.
 
-        Those that have one of the `states` go on from there, in cohorts of their own.
+        Those that have one of the `states` go on from there, in cohorts of their own. All are taken in, or none.
         """
         positions = range(len(self._members), len(self._members) + len(members))
         self._members += members
-        begun = {position: state for position, state in zip(positions, states, strict=False) if state is not None}
-        waiting: dict[tuple[object, ...], list[int]] = {}
-        for position in positions:
-            waiting.setdefault((position in begun, *_shape(self._members[position])), []).append(position)
-        for (has_begun, *shape), alike in waiting.items():
-            width = self._width if can_stack(self._members[alike[0]].trial, self._data) else 1
-            for group in () if has_begun else self._groups:
-                free = max(width - len(group.positions), 0)
-                if _shape(group.cohort.members[0]) == tuple(shape) and alike[:free]:
-                    group.cohort.join(self._fresh(alike[:free]))
-                    group.positions += alike[:free]
-                    alike = alike[free:]
-            for start in range(0, len(alike), width):
-                part = alike[start : start + width]
-                self._groups.append(_Group(part, self._fresh(part)))
-                if has_begun:
-                    state = State.of([begun[position] for position in part])
-                    self._groups[-1].cohort.restore(state, range(len(part)))
+        try:
+            hosts, own = self._seats({p: state for p, state in zip_longest(positions, states)})
+            seat(hosts)
+        except BaseException:
+            del self._members[positions.start :]
+            raise
+        self._groups += own
         return positions
 
     def states(self, positions: Iterable[int]) -> list[State]:
@@ -116,9 +99,9 @@ class Training:
         began = time.perf_counter()
         self._rest()
         live = set(self.live)
-        seen = [
-            found for group in list(self._groups) if live.issuperset(group.positions) for found in self._advance(group)
-        ]
+        learning = [group for group in self._groups if live.issuperset(group.positions)]
+        seen = [(group.positions, group.cohort, *found) for group, found in self._done(_epoch, learning, anew=True)]
+        self.drop(live.difference(position for positions, *_ in seen for position in positions))
         if not seen:
             return []
         seconds = (time.perf_counter() - began) / sum(len(positions) for positions, *_ in seen)
@@ -141,17 +124,15 @@ class Training:
                 left.append(group)
         self._groups = left
 
-    def test(self, positions: Iterable[int]) -> list[Evaluation]:
-        """How each of these members does on the test set as it stands now."""
-        asked = [self._place(position) for position in positions]
-        counts = {id(cohort): cohort.test() for cohort, _ in asked}
-        tensors = [
-            tensor
-            for cohort, k in asked
-            for tensor in (counts[id(cohort)].confusion_KCC[k], counts[id(cohort)].nll_K[k])
-        ]
-        arrays = to_host(tensors)
-        return [evaluation_of(*pair) for pair in zip(arrays[::2], arrays[1::2], strict=True)]
+    def test(self, positions: Sequence[int]) -> list[Evaluation | None]:
+        """How each of these members does on the test set as it stands now; None where memory is short of even that."""
+        asked = {id(group): group for group in map(self._group, positions)}.values()
+        found = self._done(Cohort.test, asked)
+        tested = [position for group, _ in found for position in group.positions]
+        rows = [(counts, k) for group, counts in found for k in range(len(group.positions))]
+        arrays = to_host([tensor for counts, k in rows for tensor in (counts.confusion_KCC[k], counts.nll_K[k])])
+        by_position = dict(zip(tested, zip(arrays[::2], arrays[1::2], strict=True), strict=True))
+        return [evaluation_of(*by_position[position]) if position in by_position else None for position in positions]
 
     def predict(self, position: int, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.int64]:
         """The class that a member gives to each input of the data set's kind: (N,) or (N, H, W)."""
@@ -159,68 +140,69 @@ class Training:
         labels: NDArray[np.int64] = cohort.predict(k, torch.tensor(inputs)).cpu().numpy()
         return labels
 
-    def _fresh(self, positions: Sequence[int]) -> Cohort:
-        return Cohort(
-            [self._members[position] for position in positions], self._data, graphs=self._graphs, heed=self._heed
-        )
+    def _seats(self, states: Mapping[int, State | None]) -> tuple[list[tuple[Group, Group]], list[Group]]:
+        """Groups of those that join: some as guests, beside those whose free places they take, and others."""
+        guests: list[tuple[Group, Group]] = []
+        own: list[Group] = []
+        waiting: dict[tuple[object, ...], list[int]] = {}
+        for position, state in states.items():
+            waiting.setdefault((state is not None, *kind_of(self._members[position])), []).append(position)
+        for (has_begun, *kind), alike in waiting.items():
+            width = self._width if can_stack(self._members[alike[0]].trial, self._data) else 1
+            for host in () if has_begun else self._groups:
+                free = max(width - len(host.positions), 0)
+                if kind_of(host.cohort.members[0]) == tuple(kind) and alike[:free]:
+                    guests.append((host, self._fresh(alike[:free])))
+                    alike = alike[free:]
+            for start in range(0, len(alike), width):
+                own.append(self._fresh(alike[start : start + width]))
+                if has_begun:
+                    begun = [state for p in own[-1].positions if (state := states[p]) is not None]
+                    own[-1].cohort.restore(State.of(begun))
+        return guests, own
+
+    def _fresh(self, positions: list[int]) -> Group:
+        members = [self._members[position] for position in positions]
+        return Group(positions, Cohort(members, self._data, graphs=self._graphs, heed=self._heed))
 
     def _rest(self) -> None:
         """Sets members that have had all their epochs apart from those that go on."""
         live = set(self.live)
         for group in list(self._groups):
-            going, resting = ([p for p in group.positions if (p in live) is goes] for goes in (True, False))
+            rows = range(len(group.positions))
+            going, resting = ([k for k in rows if (group.positions[k] in live) is goes] for goes in (True, False))
             if going and resting:
-                self._part(group, group.cohort.state(), [going, resting])
+                group.keep([*going, *resting])
+                self._replace(group, group.parted(len(going)))
 
-    def _part(self, group: _Group, state: State, parts: Sequence[list[int]]) -> list[_Group]:
-        """Puts several cohorts, at `state`, in the place of a group's one."""
+    def _replace(self, group: Group, parts: Sequence[Group]) -> None:
         at = self._groups.index(group)
-        del self._groups[at], group.cohort  # its memory is needed for the new ones
-        parted = []
-        for part in parts:
-            cohort = self._fresh(part)
-            cohort.restore(state, [group.positions.index(position) for position in part])
-            parted.append(_Group(part, cohort))
-        self._groups[at:at] = parted
-        return parted
+        self._groups[at : at + 1] = parts
 
-    def _advance(self, group: _Group) -> list[Seen]:
-        """One epoch of a group, in halves where there is not memory enough for the whole."""
-        positions = group.positions
-        state = group.cohort.state() if len(positions) > 1 else None
-        try:
-            return [(positions, group.cohort, group.cohort.train_epoch(), group.cohort.validate())]
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        if state is None:
-            _log.warning("out of memory", extra={"action": "member_dropped", "member": positions[0]})
-            self.drop(positions)
-            return []
-        half = len(positions) // 2
-        self._width = min(self._width, len(positions) - half)
-        _log.warning("out of memory", extra={"action": "width_halved", "members": len(positions), "width": self._width})
-        halves = self._part(group, state, [positions[:half], positions[half:]])
-        del state
-        return [found for part in halves for found in self._advance(part)]
+    def _done(
+        self, work: Callable[[Cohort], T], groups: Iterable[Group], *, anew: bool = False
+    ) -> list[tuple[Group, T]]:
+        """What work with the groups gave, as far as there was memory; cohorts that fitted in parts alone stay apart."""
+        done: list[tuple[Group, T]] = []
+        for group in list(groups):
+            parts = fitted(group, work, anew=anew)
+            if len(parts) > 1:
+                self._replace(group, [part for part, _ in parts])
+                self._width = min(self._width, max(len(part.positions) for part, _ in parts))
+            done += [(part, found) for part, found in parts if found is not None]
+        return done
 
-    def _place(self, position: int) -> tuple[Cohort, int]:
+    def _group(self, position: int) -> Group:
         for group in self._groups:
             if position in group.positions:
-                return group.cohort, group.positions.index(position)
+                return group
         held = ", ".join(map(str, self.held)) or "none"
         raise ValueError(f"Expected a member still held ({held}), got {position}. Ask before dropping it.")
 
-
-def _shape(member: Member) -> tuple[object, ...]:
-    """What members must share to learn as one."""
-    trial = member.trial
-    shared = replace(trial, loss="", loss_params={}, lr=0.0, momentum=0.0, weight_decay=0.0, model_params={})
-    sizes = tuple(sorted(trial.model_params.items())), len(member.train_index), len(member.validation_index)
-    return (*(getattr(shared, field.name) for field in fields(shared) if "params" not in field.name), *sizes)
+    def _place(self, position: int) -> tuple[Cohort, int]:
+        group = self._group(position)
+        return group.cohort, group.positions.index(position)
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch, or a library below it, found too little memory; on a CPU there is no class of its own for it."""
-    said = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in said or "ALLOC_FAILED" in said
+def _epoch(cohort: Cohort) -> tuple[Trace, Counts]:
+    return cohort.train_epoch(), cohort.validate()

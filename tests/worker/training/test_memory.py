@@ -1,13 +1,14 @@
 """Where memory runs out: cohorts go on in halves, and one member that has too little even alone is let go."""
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from worker.training import record as record_module
 from worker.training.cohort import Cohort
 from worker.training.data import DeviceData
 from worker.training.trace import State
@@ -17,33 +18,34 @@ from worker.training.trial import TrialSpec
 from .test_cohort import assert_equal, course, members
 
 
-def test_a_cohort_without_memory_goes_on_in_halves_and_loses_nothing(
-    plain: TrialSpec, images: DeviceData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec = replace(
-        plain, model="small_cnn", optimizer="adamw", epochs=3, batch_size=8, augment=True, precision="float64"
-    )
-    many = members(spec, pool=40)[:7]
-    expected, tests = course(many, images)
-    step, calls = Cohort._step, 0
-    failed: list[weakref.ref[Cohort]] = []
-    restore = Cohort.restore
+def short_of_memory(method: str, monkeypatch: pytest.MonkeyPatch, *, when: Callable[[Cohort, int], bool]) -> None:
+    """Lets a cohort's method find too little memory, by the cohort and the number of the call."""
+    before, calls = getattr(Cohort, method), 0
 
-    def restored(self: Cohort, state: State, rows: Sequence[int]) -> None:
-        assert failed[-1]() is None  # its memory is free before the halves take theirs
-        restore(self, state, rows)
-
-    monkeypatch.setattr(Cohort, "restore", restored)
-
-    def out_of_memory(self: Cohort, inputs_RB: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+    def short(self: Cohort, *args: object) -> object:
         nonlocal calls
         calls += 1
-        if calls > 6 and len(self.members) > 2:  # in the midst of the second epoch
-            failed.append(weakref.ref(self))
+        if when(self, calls):
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return step(self, inputs_RB, *rest)
+        return before(self, *args)
 
-    monkeypatch.setattr(Cohort, "_step", out_of_memory)
+    monkeypatch.setattr(Cohort, method, short)
+
+
+@pytest.mark.parametrize("model", ["mlp", "small_cnn"])
+@pytest.mark.parametrize("method", ["_step", "state", "validate"])
+def test_a_cohort_without_memory_goes_on_in_halves_and_loses_nothing(
+    method: str, model: str, plain: TrialSpec, images: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = {"dropout": 0.3} if model == "mlp" else {}
+    spec = replace(
+        plain, model=model, model_params=params, optimizer="adamw", epochs=3, batch_size=8, augment=True,
+        precision="float64",
+    )  # fmt: skip
+    many = members(spec, pool=40)[:7]
+    expected, tests = course(many, images)
+    first = 6 if method == "_step" else 1  # in the midst of the second epoch
+    short_of_memory(method, monkeypatch, when=lambda cohort, calls: calls > first and len(cohort.members) > 2)
     training = Training(many, images)
     found = [training.run_epoch() for _ in range(3)]
     assert sorted(len(group.positions) for group in training._groups) == [1, 2, 2, 2]
@@ -52,25 +54,99 @@ def test_a_cohort_without_memory_goes_on_in_halves_and_loses_nothing(
         for ours, theirs in zip(one, other, strict=True):
             assert (ours.member, ours.epoch) == (theirs.member, theirs.epoch)
             assert_equal(ours, theirs, within=1e-9)
-    for ours, theirs in zip(training.test(range(7)), tests, strict=True):
-        np.testing.assert_array_equal(ours.confusion_CC, theirs)
+    for test, confusion in zip(training.test(range(7)), tests, strict=True):
+        assert test is not None
+        np.testing.assert_array_equal(test.confusion_CC, confusion)
 
 
-def test_one_member_for_whom_there_is_no_memory_is_dropped_and_the_others_go_on(
+def test_what_a_failed_step_had_made_is_gone_before_the_halves_make_theirs(
     plain: TrialSpec, images: DeviceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = Cohort._step
+    step, restore = Cohort._step, Cohort.restore
+    made: list[weakref.ref[torch.Tensor]] = []
 
     def out_of_memory(self: Cohort, inputs_RB: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
-        if any(member.trial.loss == "focal" for member in self.members):
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+        if len(self.members) > 2:
+            activations = inputs_RB * 2
+            made.append(weakref.ref(activations))
+            raise torch.OutOfMemoryError("CUDA out of memory.")
         return step(self, inputs_RB, *rest)
 
+    def restored(self: Cohort, state: State) -> None:
+        assert made[-1]() is None
+        restore(self, state)
+
     monkeypatch.setattr(Cohort, "_step", out_of_memory)
+    monkeypatch.setattr(Cohort, "restore", restored)
+    assert len(Training(members(plain, pool=40)[:4], images).run_epoch()) == 4
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("method", ["_step", "validate"])
+def test_one_member_for_whom_there_is_no_memory_is_dropped_and_the_others_go_on(
+    method: str, plain: TrialSpec, images: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def has_focal(cohort: Cohort, _: int) -> bool:
+        return any(member.trial.loss == "focal" for member in cohort.members)
+
     many = members(replace(plain, batch_size=8, precision="float64"), pool=40)[:6]
+    expected = {position: course([many[position]], images)[0][1][0] for position in (0, 1, 4, 5)}
+    short_of_memory(method, monkeypatch, when=has_focal)
     training = Training(many, images)
     found = [training.run_epoch() for _ in range(2)]
     assert [[record.member for record in epoch] for epoch in found] == [[0, 1, 4, 5]] * 2
     assert training.held == (0, 1, 4, 5)
     for record in found[-1]:
-        assert_equal(record, course([many[record.member]], images)[0][1][0], within=1e-9)
+        assert_equal(record, expected[record.member], within=1e-9)
+
+
+def test_one_member_that_cannot_be_tested_costs_the_others_nothing(
+    plain: TrialSpec, images: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = members(plain, pool=40)[:5]
+    training = Training(many, images)
+    training.run_epoch()
+    expected = training.test([4, 0])
+    short_of_memory("test", monkeypatch, when=lambda cohort, _: many[2] in cohort.members)
+    found = training.test([4, 2, 0])
+    assert found[1] is None
+    for one, other in zip((found[0], found[2]), expected, strict=True):
+        assert one is not None
+        assert other is not None
+        np.testing.assert_array_equal(one.confusion_CC, other.confusion_CC)
+
+
+def test_members_for_whom_there_is_no_memory_do_not_join_and_nothing_has_changed(
+    plain: TrialSpec, images: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = members(replace(plain, model="small_cnn", epochs=3, batch_size=16, precision="float64"), pool=40)
+    expected, _ = course(many[:6], images)
+    training = Training(many[:6], images, width=3)
+    training.run_epoch()
+    training.drop([1, 4])
+    with monkeypatch.context() as patches:
+        short_of_memory("join", patches, when=lambda _, calls: calls == 2)  # after another cohort has taken in one
+        with pytest.raises(torch.OutOfMemoryError):
+            training.join(many[6:9])
+    assert training.held == training.live == (0, 2, 3, 5)
+    for ours in training.run_epoch():
+        assert_equal(ours, expected[1][ours.member], within=1e-9)
+    assert list(training.join(many[6:9])) == [6, 7, 8]
+    later = {record.member: record for record in training.run_epoch()}
+    assert_equal(later[7], course([many[7]], images)[0][0][0], within=1e-9)
+    assert_equal(later[5], expected[2][5], within=1e-9)
+
+
+def test_records_come_one_by_one_where_there_is_no_memory_for_them_all(
+    plain: TrialSpec, images: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = [torch.arange(6).view(2, 3), torch.tensor(0.5), torch.tensor([1.5], dtype=torch.float64)]
+    expected = record_module.to_host(tensors)
+
+    def full(_: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(torch, "cat", full)
+    for one, other in zip(record_module.to_host(tensors), expected, strict=True):
+        assert one.dtype == other.dtype == np.float64
+        np.testing.assert_array_equal(one, other)
