@@ -16,11 +16,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from .errors import DatabaseAway, OtherVersion
-from .outage import name_outages
+from .outage import Pool, name_outages
 from .tables import VERSION_TABLE
 
 _BUSY_TIMEOUT_S = 30
-_POOL: dict[str, object] = {"pool_size": 2, "max_overflow": 8, "pool_pre_ping": True}
+_POOL: dict[str, object] = {"poolclass": Pool, "pool_size": 2, "max_overflow": 8, "pool_pre_ping": True}
 """A worker's threads need two connections at once, an API's requests more for a moment."""
 _CONNECT: dict[str, object] = {
     "connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 5, "keepalives_count": 3,

@@ -2,13 +2,26 @@
 
 import sqlite3
 
-from sqlalchemy import URL, Engine, ExceptionContext, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import URL, Engine, ExceptionContext, PoolProxiedConnection, QueuePool, event
+from sqlalchemy.exc import OperationalError, TimeoutError
 
 from .errors import DatabaseAway
 
 _PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 """Of SQLite: somebody else writes, or there is no room on the disk."""
+
+
+class Pool(QueuePool):
+    """Connections that are used again; raises DatabaseAway where none comes free in time."""
+
+    def connect(self) -> PoolProxiedConnection:
+        """One that nobody else uses."""
+        try:
+            return super().connect()
+        except TimeoutError as error:
+            raise DatabaseAway(
+                f"All {self.size() + self._max_overflow} connections to the database are in use. Ask again later."
+            ) from error
 
 
 def name_outages(engine: Engine) -> None:

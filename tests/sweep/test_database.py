@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sqlalchemy import Engine, text
+import pytest
+from sqlalchemy import Engine, create_engine, text
 
 from sweep.database import engine_for, exclusive
+from sweep.errors import DatabaseAway
+from sweep.outage import Pool
 
 
 def test_a_transaction_on_sqlite_holds_the_write_lock_from_its_start(database: str, engine: Engine) -> None:
@@ -30,3 +33,15 @@ def test_the_folder_of_a_new_database_is_made_and_one_in_memory_needs_no_lock(tm
         assert (tmp_path / "deep" / "down").is_dir()
     with exclusive("sqlite://"):
         pass
+
+
+def test_where_no_connection_comes_free_the_database_counts_as_away() -> None:
+    engine = create_engine("sqlite://", poolclass=Pool, pool_size=1, max_overflow=1, pool_timeout=0.01)
+    with engine.connect(), engine.connect(), pytest.raises(DatabaseAway, match="All 2 connections"):
+        engine.connect()
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+
+
+def test_servers_have_such_a_pool() -> None:
+    assert isinstance(engine_for("postgresql+psycopg://evenhand@localhost/evenhand").pool, Pool)
