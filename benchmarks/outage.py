@@ -23,7 +23,7 @@ from .service import Served, Unequal, by_key, served, warm
 from .weather import Sky, Weather
 from .works import WORKS, Prepared
 
-ROUNDS, EPOCHS, TRIALS, AWAY_S = 3, 9, 18, 60.0
+ROUNDS, EPOCHS, TRIALS, AWAY_S = 3, 5, 10, 60.0
 SKIES: tuple[Sky, ...] = ("fair", "away", "slow")
 KEY = "val/nll"
 """A metric of every epoch, whose timestamps say when the epochs ended."""
