@@ -239,7 +239,9 @@ class Cohort:
         def targets_of(index_RB: Tensor) -> Tensor:
             return self._batches.to_members(by_replicate(part.targets_of(index_RB.flatten()), index_RB))
 
-        shape = (len(self._members), self._data.classes)
+        shape = (len(self.members), self._data.classes)
         pixels = part.inputs.shape[2:].numel()
         with computing(self.spec.precision, self._data.device):
-            return evaluate(logits_of, targets_of, index_RN, members_and_classes=shape, pixels=pixels)
+            return evaluate(
+                logits_of, targets_of, index_RN, members_and_classes=shape, pixels=pixels, trained=self.spec.batch_size
+            )

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_BATCHES = {"cpu": (32, 128, 2**16), "cuda": (32, 512, 2**21)}
-"""Samples of a batch at least and at most, and in between pixels of all members together: what a CPU's caches and a
-GPU's memory hold well."""
+_BATCHES = {"cpu": (128, 2**16), "cuda": (512, 2**21)}
+"""Samples of a batch at most, and pixels of all members together: what a CPU's caches and a GPU's memory hold well."""
+_WORTH_IT = 32
+"""Samples that a batch has where training, which needs more memory for each, has as many."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -27,19 +28,20 @@ def evaluate(
     *,
     members_and_classes: tuple[int, int],
     pixels: int,
+    trained: int = 1,
 ) -> Counts:
     """What the raw logits of K members say about the rows `index_RN` (R replicates' rows, at least one each).
 
-    Given rows (R, B), `logits_of` answers logits (K, B, C, …) and `targets_of` targets (K, B, …); `pixels` of an input
-    bound the batch. What is ignored is counted nowhere. Nothing is moved to the host. The caller puts the models in
-    evaluation mode.
+    Given rows (R, B), `logits_of` answers logits (K, B, C, …) and `targets_of` targets (K, B, …). `pixels` of an input
+    bound the batch; it has as many samples as one of training (`trained`), or 32, all the same. What is ignored is
+    counted nowhere. Nothing is moved to the host. The caller puts the models in evaluation mode.
     """
     members, classes = members_and_classes
     ignored = classes * classes
     confusion = torch.zeros(members, ignored + 1, dtype=torch.int64, device=index_RN.device)
     nll_K = torch.zeros(members, dtype=torch.float64, device=index_RN.device)
-    least, most, pixels_at_once = _BATCHES[index_RN.device.type]
-    batch = max(min(most, pixels_at_once // (pixels * members)), least)
+    samples, most = _BATCHES[index_RN.device.type]
+    batch = max(min(samples, most // (pixels * members)), min(trained, _WORTH_IT))
     with torch.inference_mode():
         for index_RB in torch.split(index_RN, batch, dim=1):
             target_KB, logits_KBC = targets_of(index_RB), logits_of(index_RB)

@@ -89,7 +89,7 @@ def test_masks_that_do_not_fit_are_refused(changes: Arrays, message: str) -> Non
 def test_evaluation_leaves_out_what_is_ignored(
     batch: int, dense: DeviceData, spec: TrialSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "_BATCHES", {"cpu": (1, batch, 2**21)})
+    monkeypatch.setattr(evaluation, "_BATCHES", {"cpu": (batch, 2**21)})
     cohort = Cohort([Member(spec, 1, TRAIN, VALIDATION)], dense)
     counts = cohort.test()
     masks = arrays()["test_labels"]
@@ -108,7 +108,7 @@ def test_evaluation_leaves_out_what_is_ignored(
 def test_large_images_are_judged_a_few_at_a_time(
     dense: DeviceData, spec: TrialSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "_BATCHES", {"cpu": (1, 512, 2 * 8 * 9)})
+    monkeypatch.setattr(evaluation, "_BATCHES", {"cpu": (512, 2 * 8 * 9)})
     seen: list[int] = []
 
     def logits_of(rows: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ def counted(logits: torch.Tensor, labels: torch.Tensor, *, index: torch.Tensor) 
 
 @pytest.mark.parametrize("batch", [4, 512])
 def test_counts_equal_those_of_scikit_learn(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "_BATCHES", {"cpu": (1, batch, 2**21)})
+    monkeypatch.setattr(evaluation, "_BATCHES", {"cpu": (batch, 2**21)})
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn(30, 3, generator=generator)
     labels = torch.arange(30) % 3
@@ -50,7 +50,10 @@ def test_dense_labels_are_counted_by_pixel() -> None:
     torch.testing.assert_close(counts.nll_K[0].float(), by_pixel)
 
 
-def test_many_members_with_large_images_are_still_judged_by_batches_that_are_worth_it() -> None:
+@pytest.mark.parametrize(("trained", "batches"), [(128, [32, 32, 6]), (30, [30, 30, 10])])
+def test_large_images_of_many_members_are_judged_by_batches_that_training_has_memory_for(
+    trained: int, batches: list[int]
+) -> None:
     seen: list[int] = []
 
     def logits_of(rows: torch.Tensor) -> torch.Tensor:
@@ -60,5 +63,6 @@ def test_many_members_with_large_images_are_still_judged_by_batches_that_are_wor
     def targets_of(rows: torch.Tensor) -> torch.Tensor:
         return torch.zeros(64, rows.shape[1], dtype=torch.int64)
 
-    evaluate(logits_of, targets_of, torch.arange(70)[None], members_and_classes=(64, 3), pixels=224 * 224)
-    assert seen == [32, 32, 6]
+    index = torch.arange(70)[None]
+    evaluate(logits_of, targets_of, index, members_and_classes=(64, 3), pixels=224 * 224, trained=trained)
+    assert seen == batches
