@@ -5,6 +5,7 @@ Shapes: K members, R replicates (seeds and samples that members share), B sample
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ Heed = Callable[[], None]
 
 
 class Cohort:
-    """Members in training together, which differ in numbers but not in shapes or steps."""
+    """Members in training together, which differ in numbers but not in shapes or steps; `members` has their order."""
 
     def __init__(
         self, members: Sequence[Member], data: DeviceData, *, graphs: bool = False, heed: Heed = lambda: None
@@ -73,11 +74,6 @@ class Cohort:
         self._hold(members, [0] * len(members), replicates, self._buffers() | tensors | {"values": values_KP})
 
     @property
-    def members(self) -> list[Member]:
-        """Those that are held, in their order."""
-        return self._members
-
-    @property
     def epochs(self) -> list[int]:
         """How many epochs each member has been trained."""
         return [self._epoch - begun for begun in self._begun]
@@ -96,12 +92,10 @@ class Cohort:
         done_K = torch.tensor([(epoch - 1) * len(batches) for epoch in self.epochs])
         self.model.train()
         for layer, module in enumerate(self._drawing):
-            parts = [
-                (member.seed, Stream.DROPOUT, epoch, layer)
-                for member, epoch in zip(self._members, self.epochs, strict=True)
-            ]
-            module.reseed([stream_seed(*part) for part in parts], self._data.device)
-        step = self._recorded or self._step
+            trained = zip(self.members, self.epochs, strict=True)
+            seeds = [stream_seed(member.seed, Stream.DROPOUT, epoch, layer) for member, epoch in trained]
+            module.reseed(seeds, self._data.device)
+        step = partial(self._graphed, self._step) if self._graphed else self._step
         rates = self._optimizer.rates(factors_SK, done_K=done_K, like=self._flat.values_KP)
         for index_RB, rates_of_step in zip(batches, rates, strict=True):
             self._heed()
@@ -120,45 +114,43 @@ class Cohort:
 
     def predict(self, member: int, inputs: Tensor) -> Tensor:
         """The class that one member gives to each input, int64: (N,), or (N, H, W) where it labels pixels."""
-        self.model.eval()
+        alone = self.part(range(member, member + 1))
+        alone.model.eval()
         with torch.inference_mode(), computing(self.spec.precision, self._data.device):
             prepared = self._data.prepare(inputs.to(self._data.device))
-            logits_KNC = self._forward(self._batches.to_members(prepared[None]))
-            return logits_KNC[member].argmax(dim=1)
+            return alone._forward(prepared[None])[0].argmax(dim=1)
 
-    def keep(self, members: Sequence[int]) -> None:
-        """Goes on with these members alone, in this order, and lets go of the memory of the others."""
+    def kept(self, members: Sequence[int]) -> "Cohort":
+        """A cohort of these members, in this order, in memory of its own."""
         index = torch.tensor(list(members), device=self._data.device)
         tensors = {name: tensor[index] for name, tensor in self._tensors().items()}
-        self._hold(
-            [self._members[k] for k in members], [self._begun[k] for k in members], self._batches.replicates, tensors
-        )
+        held, begun = [self.members[k] for k in members], [self._begun[k] for k in members]
+        return self._again(held, begun, self._batches.replicates, tensors)
 
     def part(self, members: range) -> "Cohort":
-        """These members as a cohort of their own, in the memory where they are; this one is done with."""
-        other = copy.copy(self)
-        other.model = twin(self.model)
-        other._drawing = drawing(other.model)
+        """A cohort of these members where they lie: what it learns changes this one too, which is best left alone."""
         rows = slice(members.start, members.stop)
         tensors = {name: tensor[rows] for name, tensor in self._tensors().items()}
-        other._flat = Flat(other.model.parameters(), tensors["values"])
-        replicates = {key: replicate.twin() for key, replicate in self._batches.replicates.items()}
-        other._hold(self._members[rows], self._begun[rows], replicates, tensors)
-        return other
+        return self._again(self.members[rows], self._begun[rows], self._batches.replicates, tensors)
 
-    def join(self, other: "Cohort") -> None:
-        """Takes in the members of another cohort of the same shapes and steps, behind its own."""
+    @property
+    def is_part(self) -> bool:
+        """Whether its memory is a larger cohort's."""
+        return any(tensor.untyped_storage().nbytes() > tensor.nbytes for tensor in self._tensors().values())
+
+    def joined(self, other: "Cohort") -> "Cohort":
+        """A cohort of its own members and those of another of the same shapes and steps, in memory of its own."""
         begun = [self._epoch - epochs for epochs in other.epochs]
         theirs_by_key = other._batches.replicates
         keys = [(seed, train, held, start + self._epoch - other._epoch) for seed, train, held, start in theirs_by_key]
         replicates = self._batches.replicates | dict(zip(keys, theirs_by_key.values(), strict=True))
         theirs = other._tensors()
         tensors = {name: torch.cat([tensor, theirs[name]]) for name, tensor in self._tensors().items()}
-        self._hold([*self._members, *other.members], [*self._begun, *begun], replicates, tensors)
+        return self._again([*self.members, *other.members], [*self._begun, *begun], replicates, tensors)
 
     def state(self, members: Sequence[int] | None = None) -> State:
         """A copy of what these members are now, by default all."""
-        rows = list(range(len(self._members)) if members is None else members)
+        rows = list(range(len(self.members)) if members is None else members)
         replicates = [self._batches.replicates[self._keys[row]] for row in rows]
         index = torch.tensor(rows, device=self._data.device)
         return State(
@@ -174,12 +166,12 @@ class Cohort:
         self._epoch = max(begun + done for begun, done in zip(self._begun, state.epochs_K, strict=True))
         begun = [self._epoch - done for done in state.epochs_K]
         replicates = {}
-        for member, start, streams in zip(self._members, begun, state.streams, strict=True):
+        for member, start, streams in zip(self.members, begun, state.streams, strict=True):
             key = key_of(member, start)
             replicate = replicates[key] = self._batches.replicates.get(key) or Replicate(member, self._data)
             for stream, at in zip((replicate.order, replicate.views), streams, strict=True):
                 stream.set_state(at)
-        self._hold(self._members, begun, replicates, self._tensors())
+        self._hold(self.members, begun, replicates, self._tensors())
 
     def _tensors(self) -> dict[str, Tensor]:
         importance_KC = self._criterion.importance_KC
@@ -189,26 +181,36 @@ class Cohort:
         """By names that nothing else has, whatever the model calls them."""
         return {f"buffers.{name}": buffer for name, buffer in self.model.named_buffers()}
 
+    def _again(
+        self, members: Sequence[Member], begun: Sequence[int], replicates: Mapping[Key, Replicate],
+        tensors: Mapping[str, Tensor],
+    ) -> "Cohort":  # fmt: skip
+        """A cohort of this kind with other members, which goes on from where these replicates are."""
+        other = copy.copy(self)
+        other.model = twin(self.model)
+        other._drawing = drawing(other.model)
+        other._flat = Flat(other.model.parameters(), tensors["values"])
+        other._hold(members, begun, {key: replicate.twin() for key, replicate in replicates.items()}, tensors)
+        return other
+
     def _hold(
         self, members: Sequence[Member], begun: Sequence[int], replicates: Mapping[Key, Replicate],
         tensors: Mapping[str, Tensor],
     ) -> None:  # fmt: skip
-        """Goes on with these; where there is no memory for that, the cohort stays what it was."""
-        keys = [key_of(member, start) for member, start in zip(members, begun, strict=True)]
-        batches = Batches(keys, replicates, self._data)
-        specs = [member.trial for member in members]
-        class_counts_KC = torch.stack([replicates[key].class_counts for key in keys])
-        criterion = Criterion(specs, class_counts_KC, tensors["importance"])
-        index_A = torch.tensor(criterion.adaptive, dtype=torch.int64, device=self._data.device)
-        self._members, self._begun, self._keys = list(members), list(begun), keys
-        self._batches, self._criterion, self._index_A = batches, criterion, index_A
+        self.members, self._begun = list(members), list(begun)
+        self._keys = [key_of(member, start) for member, start in zip(members, begun, strict=True)]
+        self._batches = Batches(self._keys, replicates, self._data)
         for name in self._buffers():
             path, _, own = name.removeprefix("buffers.").rpartition(".")
             setattr(self.model.get_submodule(path), own, tensors[name])
         self._flat.hold(tensors["values"])
+        specs = [member.trial for member in members]
+        class_counts_KC = torch.stack([replicates[key].class_counts for key in self._keys])
+        self._criterion = Criterion(specs, class_counts_KC, tensors["importance"])
+        self._index_A = torch.tensor(self.adaptive, dtype=torch.int64, device=self._data.device)
         self._moments = {name: tensors[name] for name in OPTIMIZERS[self.spec.optimizer].vectors}
         self._optimizer = OPTIMIZERS[self.spec.optimizer](specs, self._moments)
-        self._recorded = Graphed(self._step) if self._graphs else None
+        self._graphed = Graphed() if self._graphs else None
 
     def _factors(self, steps: int) -> Tensor:
         by_epoch = {epoch: schedule_factors(self.spec, epoch=epoch, steps=steps) for epoch in set(self.epochs)}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .cohort import Cohort
 from .evaluation import Counts
-from .memory import is_out_of_memory
+from .memory import while_memory_lasts
 from .trace import Trace
 from .trial import TrialSpec
 
@@ -70,13 +70,10 @@ def to_host(tensors: Sequence[Tensor]) -> list[NDArray[np.float64]]:
     """The tensors in float64, which holds float32 and every count below 2**53 exactly; in one transfer if it fits."""
     if not tensors:
         return []
-    try:
+    with while_memory_lasts():
         flat = torch.cat([tensor.flatten().double().to(tensors[0].device) for tensor in tensors]).cpu().numpy()
         parts = np.split(flat, np.cumsum([tensor.numel() for tensor in tensors])[:-1])
         return [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
     return [tensor.cpu().double().numpy() for tensor in tensors]
 
 

@@ -6,9 +6,10 @@ what ran before. How many they are may change the order of its sums, and so the 
 mlps of usual sizes, always where models convolve. Torch's global generators and thread count are left as they are.
 """
 
+import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import TypeVar
 
@@ -19,13 +20,15 @@ from numpy.typing import NDArray
 from .cohort import Cohort, Heed
 from .data import DeviceData
 from .evaluation import Counts
-from .groups import Group, fitted, kind_of, seat
+from .groups import Group, kind_of
+from .memory import while_memory_lasts
 from .probe import can_stack
 from .record import EpochRecord, Evaluation, epoch_records, evaluation_of, to_host
 from .trace import State, Trace
 from .trial import Member
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class Training:
@@ -47,6 +50,7 @@ class Training:
         self._data, self._width, self._graphs, self._heed = data, width, graphs, heed
         self._members: list[Member] = []
         self._groups: list[Group] = []
+        self._left_out: dict[int, frozenset[int]] = {}
         self.join(members)
 
     def join(self, members: Sequence[Member], states: Sequence[State | None] = ()) -> range:
@@ -57,11 +61,13 @@ class Training:
         positions = range(len(self._members), len(self._members) + len(members))
         self._members += members
         try:
-            hosts, own = self._seats({p: state for p, state in zip_longest(positions, states)})
-            seat(hosts)
+            hosts, own = self._seats(dict(zip_longest(positions, states)))
+            joined = [host.cohort.joined(guests.cohort) for host, guests in hosts]
         except BaseException:
             del self._members[positions.start :]
             raise
+        for (host, guests), cohort in zip(hosts, joined, strict=True):
+            host.positions, host.cohort = [*host.positions, *guests.positions], cohort
         self._groups += own
         return positions
 
@@ -89,19 +95,24 @@ class Training:
             if epochs < group.cohort.spec.epochs
         ))  # fmt: skip
 
+    @property
+    def left_out(self) -> Mapping[int, frozenset[int]]:
+        """Members that were dropped as they had too little memory even alone, each with those that were held beside."""
+        return self._left_out
+
     def run_epoch(self) -> list[EpochRecord]:
         """One more epoch of every live member, and a record of each, in the order of their positions.
 
         A member whose loss is no longer finite costs the others nothing: its record says why in `failure`, and it is
         dropped. Where memory runs out a cohort goes on as two halves; a member that has too little even alone is
-        dropped, and has no record. Where no member is live, nothing happens and nothing is returned.
+        dropped, and has no record but is `left_out`. Where no member is live, nothing happens and nothing is returned.
+        After an error of another kind the training is not to be gone on with.
         """
         began = time.perf_counter()
         self._rest()
         live = set(self.live)
-        learning = [group for group in self._groups if live.issuperset(group.positions)]
-        seen = [(group.positions, group.cohort, *found) for group, found in self._done(_epoch, learning, anew=True)]
-        self.drop(live.difference(position for positions, *_ in seen for position in positions))
+        done = self._done(_epoch, (group for group in self._groups if live.issuperset(group.positions)), anew=True)
+        seen = [(group.positions, group.cohort, *found) for group, found in done]
         if not seen:
             return []
         seconds = (time.perf_counter() - began) / sum(len(positions) for positions, *_ in seen)
@@ -114,20 +125,19 @@ class Training:
         going = set(positions)
         for position in going:
             self._place(position)
-        left = []
+        self._groups = [group for group in self._groups if not going.issuperset(group.positions)]
         for group in self._groups:
             staying = [k for k, position in enumerate(group.positions) if position not in going]
-            if staying and len(staying) < len(group.positions):
-                group.cohort.keep(staying)
-                group.positions = [group.positions[k] for k in staying]
-            if staying:
-                left.append(group)
-        self._groups = left
+            if len(staying) < len(group.positions):
+                group.keep(staying)
+            elif group.cohort.is_part:  # and holds the memory of those that it once lay beside
+                with while_memory_lasts():
+                    group.keep(staying)
 
     def test(self, positions: Sequence[int]) -> list[Evaluation | None]:
-        """How each of these members does on the test set as it stands now; None where memory is short of even that."""
-        asked = {id(group): group for group in map(self._group, positions)}.values()
-        found = self._done(Cohort.test, asked)
+        """How each of these members does on the test set as it stands now; None where it is `left_out`."""
+        asked = {id(self._place(position)[0]) for position in positions}
+        found = self._done(Cohort.test, (group for group in self._groups if id(group.cohort) in asked))
         tested = [position for group, _ in found for position in group.positions]
         rows = [(counts, k) for group, counts in found for k in range(len(group.positions))]
         arrays = to_host([tensor for counts, k in rows for tensor in (counts.confusion_KCC[k], counts.nll_K[k])])
@@ -144,12 +154,13 @@ class Training:
         """Groups of those that join: some as guests, beside those whose free places they take, and others."""
         guests: list[tuple[Group, Group]] = []
         own: list[Group] = []
+        live = set(self.live)
         waiting: dict[tuple[object, ...], list[int]] = {}
         for position, state in states.items():
             waiting.setdefault((state is not None, *kind_of(self._members[position])), []).append(position)
         for (has_begun, *kind), alike in waiting.items():
             width = self._width if can_stack(self._members[alike[0]].trial, self._data) else 1
-            for host in () if has_begun else self._groups:
+            for host in () if has_begun else [group for group in self._groups if live.issuperset(group.positions)]:
                 free = max(width - len(host.positions), 0)
                 if kind_of(host.cohort.members[0]) == tuple(kind) and alike[:free]:
                     guests.append((host, self._fresh(alike[:free])))
@@ -172,36 +183,46 @@ class Training:
             rows = range(len(group.positions))
             going, resting = ([k for k in rows if (group.positions[k] in live) is goes] for goes in (True, False))
             if going and resting:
-                group.keep([*going, *resting])
-                self._replace(group, group.parted(len(going)))
-
-    def _replace(self, group: Group, parts: Sequence[Group]) -> None:
-        at = self._groups.index(group)
-        self._groups[at : at + 1] = parts
+                at = self._groups.index(group)
+                self._groups[at : at + 1] = group.take_apart(going, resting)
 
     def _done(
-        self, work: Callable[[Cohort], T], groups: Iterable[Group], *, anew: bool = False
+        self, work: Callable[[Cohort], T], groups: Iterator[Group], *, anew: bool = False
     ) -> list[tuple[Group, T]]:
-        """What work with the groups gave, as far as there was memory; cohorts that fitted in parts alone stay apart."""
+        """What work with the groups gave, in halves where there was not memory enough; these stay apart.
+
+        A member that has too little even alone is dropped at once, which leaves more to those that come after it. Work
+        that changes what it is given begins `anew` in the halves. Nobody else may hold the `groups`, which are parted.
+        """
         done: list[tuple[Group, T]] = []
-        for group in list(groups):
-            parts = fitted(group, work, anew=anew)
-            if len(parts) > 1:
-                self._replace(group, [part for part, _ in parts])
-                self._width = min(self._width, max(len(part.positions) for part, _ in parts))
-            done += [(part, found) for part, found in parts if found is not None]
+        waiting = list(groups)
+        while waiting:
+            group, state = waiting.pop(0), None
+            with while_memory_lasts():
+                if anew and len(group.positions) > 1:
+                    state = group.cohort.state()
+                done.append((group, work(group.cohort)))
+                continue
+            members = len(group.positions)
+            _log.warning("out of memory", extra={"action": "no_memory", "members": members, "of": len(self.held)})
+            if members == 1:
+                self._left_out[group.positions[0]] = frozenset(self.held).difference(group.positions)
+                self.drop(group.positions)
+                continue
+            if state is not None:
+                group.cohort.restore(state)
+            if anew:
+                self._width = min(self._width, members - members // 2)
+            at = self._groups.index(group)
+            self._groups[at : at + 1] = waiting[:0] = group.halves()
         return done
 
-    def _group(self, position: int) -> Group:
+    def _place(self, position: int) -> tuple[Cohort, int]:
         for group in self._groups:
             if position in group.positions:
-                return group
+                return group.cohort, group.positions.index(position)
         held = ", ".join(map(str, self.held)) or "none"
         raise ValueError(f"Expected a member still held ({held}), got {position}. Ask before dropping it.")
-
-    def _place(self, position: int) -> tuple[Cohort, int]:
-        group = self._group(position)
-        return group.cohort, group.positions.index(position)
 
 
 def _epoch(cohort: Cohort) -> tuple[Trace, Counts]:

@@ -1,5 +1,6 @@
 """Where memory runs out: cohorts go on in halves, and one member that has too little even alone is let go."""
 
+import gc
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ from worker.training.cohort import Cohort
 from worker.training.data import DeviceData
 from worker.training.trace import State
 from worker.training.trainer import Training
-from worker.training.trial import TrialSpec
+from worker.training.trial import Member, TrialSpec
 
 from .test_cohort import assert_equal, course, members
 
@@ -125,7 +126,7 @@ def test_members_for_whom_there_is_no_memory_do_not_join_and_nothing_has_changed
     training.run_epoch()
     training.drop([1, 4])
     with monkeypatch.context() as patches:
-        short_of_memory("join", patches, when=lambda _, calls: calls == 2)  # after another cohort has taken in one
+        short_of_memory("joined", patches, when=lambda _, calls: calls == 2)  # after another cohort could take in one
         with pytest.raises(torch.OutOfMemoryError):
             training.join(many[6:9])
     assert training.held == training.live == (0, 2, 3, 5)
@@ -150,3 +151,61 @@ def test_records_come_one_by_one_where_there_is_no_memory_for_them_all(
     for one, other in zip(record_module.to_host(tensors), expected, strict=True):
         assert one.dtype == other.dtype == np.float64
         np.testing.assert_array_equal(one, other)
+
+
+def resident(member: int) -> float:
+    """What tensors hold that are not small, by storage, in multiples of `member` bytes."""
+    gc.collect()
+    held = {}
+    for found in gc.get_objects():
+        if type(found) is torch.Tensor and found.untyped_storage().nbytes() >= member // 4:
+            held[found.untyped_storage().data_ptr()] = found.untyped_storage().nbytes()
+    return sum(held.values()) / member
+
+
+@pytest.fixture
+def wide(plain: TrialSpec, images: DeviceData) -> tuple[list[Member], int]:
+    """Eight members of a large mlp, and the bytes that one of them holds between two epochs."""
+    many = members(replace(plain, model="mlp", model_params={"width": 2048}, batch_size=32), pool=40)[:8]
+    return many, sum(tensor.nbytes for tensor in Cohort(many[:1], images).state().tensors.values())
+
+
+def test_members_let_go_leave_their_memory_though_halves_lie_where_they_lay(
+    wide: tuple[list[Member], int], images: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many, member = wide
+    before = resident(member)
+    training = Training(many, images)
+    short_of_memory("test", monkeypatch, when=lambda cohort, _: len(cohort.members) > 1)
+    training.test(range(8))
+    assert len(training._groups) == 8
+    assert resident(member) - before == pytest.approx(8, abs=0.1)
+    training.drop(range(1, 8))
+    assert resident(member) - before == pytest.approx(1, abs=0.1)
+
+
+def test_those_that_could_not_join_leave_no_memory_behind(
+    wide: tuple[list[Member], int], images: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many, member = wide
+    before = resident(member)
+    training = Training(many[:4], images, width=3)
+    training.drop([1])
+    short_of_memory("joined", monkeypatch, when=lambda _, calls: calls == 2)
+    with pytest.raises(torch.OutOfMemoryError):
+        training.join(many[4:7])
+    assert resident(member) - before == pytest.approx(3, abs=0.1)
+
+
+def test_members_that_do_not_fit_beside_others_make_room_for_those_that_come_after(
+    wide: tuple[list[Member], int], images: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many, member = wide
+    before = resident(member)
+    short_of_memory("_step", monkeypatch, when=lambda one, _: resident(member) - before + 1.2 * len(one.members) > 4.5)
+    training = Training(many[:4], images)
+    assert [record.member for record in training.run_epoch()] == [1, 2, 3]
+    assert training.left_out == {0: {1, 2, 3}}
+    alone = Training(many[:1], images)  # beside the other training
+    assert alone.run_epoch() == []
+    assert alone.left_out == {0: set()}
