@@ -17,9 +17,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .memory import free_bytes
-from .training.cohort import Cohort
+from .training.cohort import Cohort, Heed
 from .training.data import DeviceData
-from .training.memory import is_out_of_memory
+from .training.memory import while_memory_lasts
 from .training.probe import can_stack
 from .training.trial import Member
 
@@ -74,8 +74,8 @@ class Paces:
         self._folder = folder
         self._known: dict[str, Pace] = {}
 
-    def of(self, member: Member, data: DeviceData) -> Pace:
-        """The pace of the member's kind of work, measured now unless that was done before.
+    def of(self, member: Member, data: DeviceData, *, heed: Heed = lambda: None) -> Pace:
+        """The pace of the member's kind of work, measured now unless that was done before; `heed` as in `Cohort`.
 
         It depends on what else the machine does: measured while that left this thread too little of a core, it is
         this process's alone. Whoever doubts it deletes the file.
@@ -86,12 +86,12 @@ class Paces:
             try:
                 self._known[kind] = Pace.model_validate_json(path.read_text())
             except (OSError, ValidationError):  # not measured, or not by this version
-                self._known[kind] = self._measured(member, data, kind=kind, path=path)
+                self._known[kind] = self._measured(member, data, kind=kind, path=path, heed=heed)
         return self._known[kind]
 
-    def _measured(self, member: Member, data: DeviceData, *, kind: str, path: Path) -> Pace:
+    def _measured(self, member: Member, data: DeviceData, *, kind: str, path: Path, heed: Heed) -> Pace:
         began, began_cpu = time.perf_counter(), time.thread_time()
-        pace = measure(member, data)
+        pace = measure(member, data, heed=heed)
         took = time.perf_counter() - began
         share = (time.thread_time() - began_cpu) / took if data.device.type == "cpu" else 1.0
         facts = {"width": pace.width, "seconds": round(took, 2), "share": round(share, 2), "of": kind}
@@ -110,22 +110,22 @@ class Paces:
         return pace
 
 
-def measure(member: Member, data: DeviceData, *, clock: Callable[[], float] = time.perf_counter) -> Pace:
+def measure(
+    member: Member, data: DeviceData, *, clock: Callable[[], float] = time.perf_counter, heed: Heed = lambda: None
+) -> Pace:
     """Times steps of stacks of 1, 2, 4, … copies of the member, while they get quicker, fit and are quickly timed."""
     rows = member.train_index[: _STEPS * member.trial.batch_size]
     endless = replace(member.trial, epochs=sys.maxsize, warmup_epochs=0, schedule="constant")
     short = replace(member, trial=endless, train_index=rows, validation_index=member.validation_index[:1])
-    alone = Cohort([short], data)
+    alone = Cohort([short], data, heed=heed)
     member_bytes = _bytes_of_member(alone)
     widest = fitting(member_bytes, data.device) if can_stack(member.trial, data) else 1
     began, width, seconds = clock(), 1, {1: _seconds(alone, clock=clock)}
     while 2 * width <= widest and clock() - began < _IN_ALL_S:
         width *= 2
-        try:
-            seconds[width] = _seconds(Cohort([short] * width, data), clock=clock)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
+        with while_memory_lasts():
+            seconds[width] = _seconds(Cohort([short] * width, data, heed=heed), clock=clock)
+        if width not in seconds:
             break
         if width >= 4 and seconds[width] / width > seconds[width // 4] / (width // 4):
             break  # twice wider and twice wider again, and slower than before
@@ -142,10 +142,12 @@ def bytes_of_records(member: Member, data: DeviceData) -> int:
     """What is seen of a member, as an epoch's end holds it: counts by pairs of classes, the course by step and class.
 
     Both grow with what a measurement of a few steps does not have. Counts are there in int64, in float64, and once more
-    for the transfer. Of each step there are importance and samples by class: as kept, together, in float64, multiplied.
+    for the transfer. Of each step there are importance and samples by class: as kept, together, in float64, multiplied;
+    and on the host the importance of all steps until the trial's end.
     """
     steps = -(-len(member.train_index) // member.trial.batch_size)
-    return 24 * data.classes**2 + 56 * data.classes * steps
+    until_the_end = 4 * data.classes * steps * member.trial.epochs if data.device.type == "cpu" else 0
+    return 24 * data.classes**2 + 56 * data.classes * steps + until_the_end
 
 
 def _seconds(cohort: Cohort, *, clock: Callable[[], float]) -> float:

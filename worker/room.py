@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 from .pace import Pace, Paces, bytes_of_records, fitting
+from .training.cohort import Heed
 from .training.data import DeviceData
 from .training.probe import no_stack
 from .training.trial import Member
+from .wishes import Interrupted
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +29,10 @@ class Room:
     """Whether the model has a stacked form: yes, or why not."""
 
     @classmethod
-    def of(cls, members: Sequence[Member], data: DeviceData, *, width: int | Literal["auto"], paces: Paces) -> Self:
+    def of(
+        cls, members: Sequence[Member], data: DeviceData, *, width: int | Literal["auto"], paces: Paces,
+        heed: Heed = lambda: None,
+    ) -> Self:  # fmt: skip
         """`members` are one trial's, `width` counts trials. A model without a stacked form is said, and trained alone.
 
         So is a trial that cannot be at all: the trainer will say what is wrong with it, once it has a run to say it in.
@@ -39,12 +44,14 @@ class Room:
             if reason:
                 _log.info("one by one", extra={"action": "one_by_one", "model": trial.model, "reason": reason})
             if width == "auto":
-                pace = paces.of(members[0], data)
+                pace = paces.of(members[0], data, heed=heed)
                 member_bytes = pace.member_bytes + bytes_of_records(members[0], data)
                 fits = min(pace.width, fitting(member_bytes, data.device))
                 return cls(replicates=one, width=fits, most=max(fits, one), pace=pace, stacked=stacked)
             fits = 1 if reason else width * one
             return cls(replicates=one, width=fits, most=width * one, pace=None, stacked=stacked)
+        except Interrupted:
+            raise
         except Exception:
             _log.warning("no width", exc_info=True, extra={"action": "no_width", "model": trial.model})
             return cls(replicates=one, width=1, most=one, pace=None, stacked=stacked)

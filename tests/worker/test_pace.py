@@ -17,6 +17,7 @@ from worker.room import Room
 from worker.training.cohort import Cohort
 from worker.training.data import DeviceData
 from worker.training.trial import Member, TrialSpec
+from worker.wishes import Interrupted
 
 GROWS = Pace(seconds={1: 1.0, 2: 1.2, 4: 1.6, 8: 3.2, 16: 8.0}, member_bytes=10)
 """Quickest at 4; at 8 a member takes as long, at 16 longer."""
@@ -103,7 +104,7 @@ def test_without_memory_for_a_wider_stack_the_narrower_ones_count(
 def test_a_pace_that_cannot_be_kept_is_used_all_the_same(
     data: DeviceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace_module, "measure", lambda member, data: GROWS)
+    monkeypatch.setattr(pace_module, "measure", lambda member, data, **_: GROWS)
     (tmp_path / "file").write_text("no folder")
     assert Paces(tmp_path / "file").of(member("mlp"), data) == GROWS
 
@@ -128,7 +129,7 @@ def test_a_pace_is_measured_once_and_kept_on_disk(
 ) -> None:
     measured: list[str] = []
 
-    def once(member: Member, data: DeviceData) -> Pace:
+    def once(member: Member, data: DeviceData, **_: object) -> Pace:
         measured.append(member.trial.model)
         return GROWS
 
@@ -149,7 +150,7 @@ def test_a_pace_is_measured_once_and_kept_on_disk(
 def test_a_pace_measured_on_a_busy_machine_is_not_kept(
     data: DeviceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def waited(member: Member, data: DeviceData) -> Pace:
+    def waited(member: Member, data: DeviceData, **_: object) -> Pace:
         time.sleep(0.1)  # another process had the core
         return GROWS
 
@@ -157,7 +158,7 @@ def test_a_pace_measured_on_a_busy_machine_is_not_kept(
     paces = Paces(tmp_path / "paces")
     assert paces.of(member("mlp"), data) == GROWS
     assert not (tmp_path / "paces").exists()
-    monkeypatch.setattr(pace_module, "measure", lambda member, data: NEVER)
+    monkeypatch.setattr(pace_module, "measure", lambda member, data, **_: NEVER)
     assert paces.of(member("mlp"), data) == GROWS  # as long as the process lives
     assert Paces(tmp_path / "paces").of(member("mlp"), data) == NEVER
 
@@ -179,7 +180,7 @@ def test_room_is_for_as_many_trials_as_asked_or_as_pay(data: DeviceData, tmp_pat
     assert (asked.width, asked.trials(0, width=6), asked.trials(2, width=6), asked.trials(6, width=6)) == (6, 3, 2, 0)
     assert asked.trials(2, width=3) == 0  # memory has halved the stacks since
     for kind, width, free in ((GROWS, 4, 1), (NEVER, 1, 0)):
-        paces.of = lambda member, data, kind=kind: kind  # type: ignore[assignment, misc]
+        paces.of = lambda member, data, *, heed, kind=kind: kind  # type: ignore[assignment, misc]
         room = Room.of(replicates, data, width="auto", paces=paces)
         assert (room.width, room.trials(2, width=room.width)) == (width, free)
 
@@ -190,7 +191,21 @@ def test_room_counts_what_grows_with_classes_and_steps(
     one, asked = member("mlp"), []
     monkeypatch.setattr(room_module, "fitting", lambda size, device: asked.append(size) or 2)
     paces = Paces(tmp_path)
-    paces.of = lambda member, data: GROWS  # type: ignore[method-assign]
+    paces.of = lambda member, data, **_: GROWS  # type: ignore[method-assign]
     assert Room.of([one], data, width="auto", paces=paces).width == 2
     steps = math.ceil(len(one.train_index) / one.trial.batch_size)
-    assert asked == [GROWS.member_bytes + 24 * data.classes**2 + 56 * data.classes * steps]
+    course = data.classes * steps
+    assert asked == [GROWS.member_bytes + 24 * data.classes**2 + 56 * course + 4 * course * one.trial.epochs]
+
+
+def test_whoever_is_to_stop_does_not_wait_for_a_measurement(data: DeviceData, tmp_path: Path) -> None:
+    asked: list[None] = []
+
+    def heed() -> None:
+        asked.append(None)
+        if len(asked) > 3:
+            raise Interrupted("cancelled", "The sweep was cancelled.")
+
+    with pytest.raises(Interrupted):
+        Room.of([member("mlp")], data, width="auto", paces=Paces(tmp_path), heed=heed)
+    assert len(asked) == 4
