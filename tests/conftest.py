@@ -31,6 +31,9 @@ from .postgres import Postgres, binaries, running
 
 BODY: Mapping[str, object] = {"dataset": "digits", "imbalance": {"profile": "exponential", "ratios": [1, 10]}}
 _READY_WITHIN_S = 90
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+"""As workers train; set before torch is imported. On models as small as the tests' several threads mostly wait for each
+other, and on a busy machine for minutes."""
 
 Resolve = Callable[..., ResolvedSweep]
 Submit = Callable[..., Sweep]
