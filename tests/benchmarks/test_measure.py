@@ -3,10 +3,12 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks import scaling
 from benchmarks.__main__ import ROOT, command, joined
 from benchmarks.measure import RESULTS, Ratio, keep
 
@@ -35,18 +37,33 @@ def test_a_quick_run_is_shown_as_one_and_written_nowhere(tmp_path: Path, monkeyp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["loss", "scaling"])  # scaling also draws
-def test_a_script_that_is_run_quickly_keeps_nothing(name: str, tmp_path: Path) -> None:
-    line = command(name, data_dir=tmp_path / "data", quick=True)
+def test_a_script_that_is_run_quickly_keeps_nothing(tmp_path: Path) -> None:
+    line = command("loss", data_dir=tmp_path / "data", quick=True)
     python_path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
 
     done = subprocess.run(
         line, cwd=tmp_path, env=os.environ | {"PYTHONPATH": python_path}, capture_output=True, text=True, check=True
     )
 
-    assert f"## {name}\n" in done.stdout
-    assert "its numbers mean nothing" in done.stdout
-    assert not (tmp_path / RESULTS).exists()
+    assert_nothing_kept("loss", done.stdout, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_script_that_also_draws_keeps_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", command("scaling", data_dir=tmp_path / "data", quick=True)[2:])
+
+    scaling.main()
+
+    assert_nothing_kept("scaling", capsys.readouterr().out, tmp_path)
+
+
+def assert_nothing_kept(name: str, shown: str, folder: Path) -> None:
+    assert f"## {name}\n" in shown
+    assert "its numbers mean nothing" in shown
+    assert not (folder / RESULTS).exists()
 
 
 def test_all_tables_are_joined_in_the_order_of_the_benchmarks(tmp_path: Path) -> None:

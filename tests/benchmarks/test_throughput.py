@@ -2,9 +2,9 @@
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -108,7 +108,7 @@ def test_our_trials_and_a_peers_are_equal_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_our_side_writes_what_a_peer_does(tmp_path: Path) -> None:
+def test_our_side_writes_what_a_peer_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = Prepared(replace(WORKS["digits"], epochs=2), tmp_path)
     export(prepared, tmp_path / "digits")
     out = tmp_path / "result.json"
@@ -116,7 +116,8 @@ def test_our_side_writes_what_a_peer_does(tmp_path: Path) -> None:
 
     found = {}
     for side in (OURS, "(a) Optuna"):
-        subprocess.run([sys.executable, "-m", *commands[side], "--out", str(out)], check=True)
+        monkeypatch.setattr(sys, "argv", [*commands[side], "--out", str(out)])
+        import_module(commands[side][0]).main()  # in this process, which has imported everything
         found[side] = json.loads(out.read_text())
 
     ours, peer = found.values()
