@@ -5,6 +5,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from sweep import reconcile
 from sweep.errors import Conflict
 from sweep.reconcile import Reconciler
 from sweep.store import Store, Sweep, Wanted
@@ -94,8 +95,9 @@ def test_a_retried_trial_has_its_lost_attempts_replaced_as_any_other(
 
 
 def test_nothing_is_tried_again_where_nothing_failed_or_the_sweep_was_cancelled(
-    reconciler: Reconciler, failed: Sweep, laid: Submit, store: Store, studies: Studies
+    reconciler: Reconciler, failed: Sweep, laid: Submit, store: Store, studies: Studies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reconcile, "_LOOK_S", 0.3)  # a moment, which the other's look outlasts
     well = laid(alpha=0.1)
     with pytest.raises(Conflict, match=f"No trial of sweep {well.id} has failed"):
         reconciler.retry(well)
