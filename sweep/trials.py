@@ -127,8 +127,9 @@ class Trials:
 
 
 def _upgrade(storage: RDBStorage) -> None:
-    found, newest = storage.get_current_version(), storage.get_head_version()
-    if found not in storage.get_all_versions():
+    known = storage.get_all_versions()  # the newest first; each question reads all of Optuna's migrations
+    found, newest = storage.get_current_version(), known[0]
+    if found not in known:
         raise OtherVersion(
             f"Optuna's tables are of version {found}, and this Optuna {optuna.__version__} knows versions up to"
             f" {newest}. Update Evenhand, or name another database in EVENHAND_DATABASE_URL."
