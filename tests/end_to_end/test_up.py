@@ -118,7 +118,7 @@ def test_it_stops_whole_and_goes_on_where_it_was(up: Up) -> None:
         assert_nothing_left(again, seconds)
 
 
-@pytest.mark.parametrize("part", ["api", "mlflow"])
+@pytest.mark.parametrize("part", ["api", pytest.param("mlflow", marks=pytest.mark.chaos)])
 def test_it_ends_whole_where_a_part_dies_that_cannot_come_back(part: str, tmp_path: Path) -> None:
     with Up(tmp_path, workers=0) as up:
         up.ready()
