@@ -54,6 +54,9 @@ _PASSING = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMI
 _MAX_POINTS = 1_000
 """MLflow takes no more metrics in a call."""
 
+_LONGEST_PAUSE_S = 10.0
+"""Between two tries while MLflow is away."""
+
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
@@ -180,7 +183,7 @@ class Tracking:
         retrying = Retrying(
             retry=retry_if_exception(_is_passing),
             stop=stop_when_event_set(self._stop),
-            wait=wait_exponential(multiplier=0.5, max=10),
+            wait=wait_exponential(multiplier=0.5, max=_LONGEST_PAUSE_S),
             sleep=sleep_using_event(self._stop),
             before_sleep=self._say,
             reraise=True,

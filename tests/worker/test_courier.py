@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from sweep import tracking
 from sweep.slots import Slot
 from sweep.store import Sweep
 from sweep.tracking import Tracking
@@ -20,8 +21,9 @@ FIELDS = {"alpha": [0.1, 0.2, 0.3], "seed": 3}
 
 
 @pytest.fixture
-def bench(tmp_path: Path, gate: Gate) -> Bench:
-    """A bench whose MLflow is away until the gate is opened."""
+def bench(tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A bench whose MLflow is away until the gate is opened, which is noticed soon."""
+    monkeypatch.setattr(tracking, "_LONGEST_PAUSE_S", 0.2)
     return Bench.at(tmp_path / "data", mlflow_url=gate.url)
 
 
