@@ -40,7 +40,7 @@ def test_a_sweep_is_paused_at_once_and_goes_on(api: httpx.Client, endless: Answe
 
 def test_a_pause_lets_running_trials_finish_and_begins_nothing(api: httpx.Client) -> None:
     alphas = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
-    sweep = submit(api, **ENDLESS | {"training": {"epochs": 300}, "alpha": alphas, "trials": 8})
+    sweep = submit(api, **ENDLESS | {"training": {"epochs": 150}, "alpha": alphas, "trials": 8})
     await_state(api, sweep["id"], ("running",))
     assert act(api, sweep, "pause").status_code == 200
     paused = await_state(api, sweep["id"], ("paused",))
