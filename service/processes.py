@@ -15,7 +15,10 @@ from types import FrameType
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _RESTART_PAUSE_S = 1.0
-_STOP_WITHIN_S = 9.0
+_AFTER_DRAIN_S = 3.0
+"""For a worker that was not in time to give back what it holds."""
+_SERVICES_WITHIN_S = 3.0
+_KILLED_WITHIN_S = 1.0
 
 
 class Stopped(Exception):
@@ -114,17 +117,28 @@ class Group:
                 process.start()
         return None
 
-    def stop(self, *, within_s: float) -> None:
-        """Ends every process, and whatever it started, politely at first; returns with none left."""
-        began = time.monotonic()
+    def stop(self, *, drain_timeout_s: float, say: Callable[[str, str], None]) -> None:
+        """Ends every process, and whatever it started, politely at first; returns with none left.
+
+        Workers have their drain timeout and a little more; `say` is told so. Ctrl-C meanwhile ends all at once.
+        """
         workers = [process for process in self._processes if process.name in self._restarted]
         others = [process for process in self._processes if process.name not in self._restarted]
-        # Workers first: what they hold goes back to the queue, and MLflow still hears of it.
-        for processes, share in ((workers, 0.6), (others, 0.9)):
-            _signal_all(processes, signal.SIGTERM)
-            _await_gone(processes, until=began + share * within_s)
-        _signal_all(self._processes, signal.SIGKILL)
-        _await_gone(self._processes, until=began + within_s)
+        patience_s = drain_timeout_s + _AFTER_DRAIN_S
+        try:
+            # Workers first: what they hold goes back to the queue, and MLflow still hears of it.
+            _signal_all(workers, signal.SIGTERM)
+            if workers:
+                say("workers", f"Waiting up to {patience_s:.0f} s for the workers to leave; Ctrl-C ends them at once.")
+            _await_gone(workers, within_s=patience_s)
+            _signal_all(others, signal.SIGTERM)
+            _await_gone(others, within_s=_SERVICES_WITHIN_S)
+        except Stopped:
+            pass
+        finally:
+            with _handling(signal.SIG_IGN):  # it takes a second at most
+                _signal_all(self._processes, signal.SIGKILL)
+                _await_gone(self._processes, within_s=_KILLED_WITHIN_S)
 
 
 def _signal_all(processes: Sequence[Process], number: signal.Signals) -> None:
@@ -132,7 +146,8 @@ def _signal_all(processes: Sequence[Process], number: signal.Signals) -> None:
         process.signal(number)
 
 
-def _await_gone(processes: Sequence[Process], *, until: float) -> None:
+def _await_gone(processes: Sequence[Process], *, within_s: float) -> None:
+    until = time.monotonic() + within_s
     while not all(process.is_gone for process in processes) and time.monotonic() < until:
         time.sleep(0.05)
 
@@ -151,40 +166,31 @@ def _die_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def running(group: Group) -> Iterator[None]:
-    """Runs the group while its block runs; at the end nothing of it is left, whatever happened.
+def running(group: Group, *, drain_timeout_s: float, say: Callable[[str, str], None]) -> Iterator[None]:
+    """Runs the group while its block runs; at the end it is stopped, as `Group.stop` says, whatever happened.
 
     Raises:
         Stopped: in the block, on Ctrl-C and SIGTERM.
     """
-    with _signals():
+    with _handling(_stop):
         try:
             group.start()
             yield
         finally:
-            with _deaf():
-                group.stop(within_s=_STOP_WITHIN_S)
+            group.stop(drain_timeout_s=drain_timeout_s, say=say)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # supervisors may send it twice; whoever means it presses Ctrl-C
+    raise Stopped
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise Stopped
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+def _handling(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
+    """Lets Ctrl-C and SIGTERM go to `handler` while its block runs."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """Lets no second Ctrl-C cut the stopping short: it takes ten seconds at most."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, kept in before.items():
+            signal.signal(number, kept)

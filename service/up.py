@@ -76,7 +76,7 @@ class Services:
             self._check_ports()
             self._workers = worker_environments(self.data_dir, workers=self._asked, say=self._say)
             group = Group(self._processes(), restarted=[f"worker-{n}" for n in range(len(self._workers))])
-            with running(group):
+            with running(group, drain_timeout_s=Settings().drain_timeout_s, say=self._say):
                 self._await_health(group)
                 yield group
 

@@ -96,6 +96,7 @@ def test_it_stops_whole_and_goes_on_where_it_was(up: Up) -> None:
         done = wait_for(lambda: _half_done(api, sweep["id"]), within_s=60, what="a half-done sweep")
     code, seconds = up.stop(signal.SIGINT)
     assert code == 0
+    assert "Waiting up to 7 s for the workers to leave; Ctrl-C ends them at once." in up.output
     assert_nothing_left(up, seconds)
     with Up(up.data_dir, workers=2, ports=(up.port, up.mlflow_port)) as again:
         again.ready()

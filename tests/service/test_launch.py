@@ -68,7 +68,7 @@ def test_where_measuring_fails_there_is_a_worker_a_core(tmp_path: Path, monkeypa
 
 def test_workers_of_one_command_come_and_go_together(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("evenhand")), "worker", "--processes", "2", "--width", "3"]
-    environment = {"EVENHAND_DATA_DIR": str(tmp_path), "PATH": "", "OMP_NUM_THREADS": "1"}
+    environment = {"EVENHAND_DATA_DIR": str(tmp_path), "EVENHAND_DRAIN_TIMEOUT_S": "30", "OMP_NUM_THREADS": "1"}
     log = tmp_path / "log"
     with log.open("w") as stream:
         parent = subprocess.Popen(command, env=environment, stderr=stream, cwd=tmp_path)
@@ -76,6 +76,7 @@ def test_workers_of_one_command_come_and_go_together(tmp_path: Path) -> None:
         wait_for(lambda: log.read_text().count("worker ready") == 2, within_s=60, what="two workers")
         parent.send_signal(signal.SIGTERM)
         assert parent.wait(20) == 0
+        assert "Waiting up to 33 s for the workers to leave; Ctrl-C ends them at once." in log.read_text()
     finally:
         parent.kill()
     assert {path.name for path in (tmp_path / "logs").iterdir()} == {"worker-0.log", "worker-1.log"}

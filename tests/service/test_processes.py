@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from service.processes import Group, Process
+from service.processes import Group, Process, Stopped, running
 
 from .running import wait_for
 
@@ -23,6 +24,14 @@ print(child.pid, flush=True)
 child.wait()
 """
 """Starts a grandchild that ignores SIGTERM, and says who it is."""
+
+DRAINS = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(3.5), sys.exit(0)))
+print("ready", flush=True)
+time.sleep(600)
+"""
+"""Takes longer to leave than what workers are granted beyond their drain timeout."""
 
 Make = Callable[..., Process]
 
@@ -88,7 +97,7 @@ def test_a_worker_that_dies_is_started_again_after_a_pause(make: Make, heard: He
     assert lines != [first]
     assert events == [("worker", "ended with -9; started again")]
     assert worker.exit_code is None
-    group.stop(within_s=10)
+    group.stop(drain_timeout_s=0, say=_ignore)
     assert worker.is_gone
 
 
@@ -107,7 +116,7 @@ def test_a_part_that_may_not_die_is_named(make: Make) -> None:
     group = Group([make("api", SLEEPS), make("mlflow", "raise SystemExit(1)")], restarted=[])
     group.start()
     assert wait_for(lambda: group.look(_ignore), within_s=30, what="a dead part") == "mlflow"
-    group.stop(within_s=10)
+    group.stop(drain_timeout_s=0, say=_ignore)
 
 
 def test_stopping_asks_workers_first_and_leaves_nothing(make: Make, heard: Heard) -> None:
@@ -119,10 +128,31 @@ def test_stopping_asks_workers_first_and_leaves_nothing(make: Make, heard: Heard
     group = Group([api, worker], restarted=["worker"])
     group.start()
     wait_for(lambda: len(heard) == 2, within_s=30, what="both to be ready")
-    group.stop(within_s=20)
+    group.stop(drain_timeout_s=0, say=_ignore)
     assert (api.exit_code, worker.exit_code) == (0, 0)
     wait_for(lambda: len(heard) == 4, within_s=10, what="both to have been asked")
     assert [name for name, line in heard if line == "asked"] == ["worker", "api"]
+
+
+def test_workers_have_their_drain_timeout_and_it_is_said_how_long_that_is(make: Make, heard: Heard) -> None:
+    worker = make("worker", DRAINS)
+    with pytest.raises(Stopped), running(Group([worker], restarted=["worker"]), drain_timeout_s=30, say=heard.take):
+        wait_for(lambda: heard.lines("worker"), within_s=30, what="the worker")
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()  # as supervisors may
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert worker.exit_code == 0
+    assert heard.lines("workers") == ["Waiting up to 33 s for the workers to leave; Ctrl-C ends them at once."]
+
+
+def test_a_second_ctrl_c_ends_workers_that_do_not_leave(make: Make, heard: Heard) -> None:
+    worker = make("worker", DEAF)
+    with pytest.raises(Stopped), running(Group([worker], restarted=["worker"]), drain_timeout_s=60, say=heard.take):
+        wait_for(lambda: heard.lines("worker"), within_s=30, what="the worker")
+        began = time.monotonic()
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        os.kill(os.getpid(), signal.SIGINT)
+    assert time.monotonic() - began < 10
+    assert worker.exit_code == -signal.SIGKILL
 
 
 def test_grandchildren_that_ignore_sigterm_are_ended_in_time(make: Make, heard: Heard) -> None:
@@ -132,7 +162,7 @@ def test_grandchildren_that_ignore_sigterm_are_ended_in_time(make: Make, heard: 
     wait_for(lambda: len(heard) == 2, within_s=30, what="the grandchild")
     (grandchild,) = (int(line) for line in heard.lines("parent") if line != "deaf")
     began = time.monotonic()
-    group.stop(within_s=1)
+    group.stop(drain_timeout_s=0, say=_ignore)
     assert time.monotonic() - began < 10
     assert not _lives(grandchild)
     assert parent.exit_code is not None
@@ -148,7 +178,7 @@ def test_grandchildren_are_ended_whose_parent_was_killed_before(make: Make, hear
     wait_for(lambda: parent.exit_code == -signal.SIGKILL, within_s=30, what="the parent's end")
     assert _lives(grandchild)
     assert not parent.is_gone
-    group.stop(within_s=1)
+    group.stop(drain_timeout_s=0, say=_ignore)
     assert not _lives(grandchild)
     wait_for(lambda: parent.is_gone, within_s=30, what="init to take the grandchild's remains away")
 
@@ -157,7 +187,7 @@ def test_stopping_what_never_started_or_has_ended_is_no_error(make: Make) -> Non
     never, ended = make("never", SLEEPS), make("ended", "pass")
     ended.start()
     wait_for(lambda: ended.exit_code == 0, within_s=30, what="the end")
-    Group([never, ended], restarted=["never"]).stop(within_s=1)
+    Group([never, ended], restarted=["never"]).stop(drain_timeout_s=0, say=_ignore)
     assert never.is_gone
     assert ended.is_gone
 
