@@ -49,11 +49,11 @@ def run_workers(data_dir: Path, workers: int | None, *, say: Callable[[str, str]
     logs = data_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     processes = worker_processes(environments, {}, log=lambda name: logs / f"{name}.log", on_line=say)
-    group = Group(processes, restarted=[process.name for process in processes])
+    group = Group(processes, workers=[process.name for process in processes])
     drain_timeout_s = Settings().drain_timeout_s
     with contextlib.suppress(Stopped), running(group, drain_timeout_s=drain_timeout_s, say=say):
         while True:
-            group.look(say)
+            group.look(say, is_healthy=True)
             time.sleep(_LOOK_EVERY_S)
 
 

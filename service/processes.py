@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -15,6 +16,8 @@ from types import FrameType
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _RESTART_PAUSE_S = 1.0
+_MAX_DEATHS, _MAX_DEATHS_S = 5, 120.0
+"""A service that dies more often than that in so many seconds does not come back."""
 _AFTER_DRAIN_S = 3.0
 """For a worker that was not in time to give back what it holds."""
 _SERVICES_WITHIN_S = 3.0
@@ -90,40 +93,54 @@ class Process:
 
 
 class Group:
-    """Processes that live and end together; workers, which `restarted` names, come back when they die."""
+    """Processes that live and end together: services, and workers, which `workers` names."""
 
-    def __init__(self, processes: Sequence[Process], *, restarted: Sequence[str]) -> None:
+    def __init__(self, processes: Sequence[Process], *, workers: Sequence[str]) -> None:
         """The order is the order of starting; stopping goes the other way round."""
         self._processes = list(processes)
-        self._restarted = set(restarted)
+        self._workers = set(workers)
         self._restart_at: dict[str, float] = {}
+        self._deaths: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_MAX_DEATHS))
 
     def start(self) -> None:
         """Starts them all at once."""
         for process in self._processes:
             process.start()
 
-    def look(self, on_event: Callable[[str, str], None]) -> str | None:
-        """Starts again what died and may come back; answers the name of a dead process that may not."""
+    def look(self, on_event: Callable[[str, str], None], *, is_healthy: bool) -> str | None:
+        """Starts again what died; answers the name of a service that does not come back.
+
+        That is one that died before the group was healthy at all, or that dies again and again. Workers always do:
+        there are trials that kill theirs.
+        """
         for process in self._processes:
             if process.exit_code is None:
                 continue
-            if process.name not in self._restarted:
-                return process.name
-            due = self._restart_at.setdefault(process.name, time.monotonic() + _RESTART_PAUSE_S)
-            if time.monotonic() >= due:
+            if process.name not in self._restart_at:
+                process.signal(signal.SIGKILL)  # what it left behind may hold its port
+                self._restart_at[process.name] = time.monotonic() + _RESTART_PAUSE_S
+                is_hopeless = self._dies_again_and_again(process.name) or not is_healthy
+                if is_hopeless and process.name not in self._workers:
+                    return process.name
+            if time.monotonic() >= self._restart_at[process.name]:
                 on_event(process.name, f"ended with {process.exit_code}; started again")
                 del self._restart_at[process.name]
                 process.start()
         return None
+
+    def _dies_again_and_again(self, name: str) -> bool:
+        deaths, now = self._deaths[name], time.monotonic()
+        found = len(deaths) == _MAX_DEATHS and now - deaths[0] < _MAX_DEATHS_S
+        deaths.append(now)
+        return found
 
     def stop(self, *, drain_timeout_s: float, say: Callable[[str, str], None]) -> None:
         """Ends every process, and whatever it started, politely at first; returns with none left.
 
         Workers have their drain timeout and a little more; `say` is told so. Ctrl-C meanwhile ends all at once.
         """
-        workers = [process for process in self._processes if process.name in self._restarted]
-        others = [process for process in self._processes if process.name not in self._restarted]
+        workers = [process for process in self._processes if process.name in self._workers]
+        others = [process for process in self._processes if process.name not in self._workers]
         patience_s = drain_timeout_s + _AFTER_DRAIN_S
         try:
             # Workers first: what they hold goes back to the queue, and MLflow still hears of it.

@@ -75,17 +75,17 @@ class Services:
         with self._folder():
             self._check_ports()
             self._workers = worker_environments(self.data_dir, workers=self._asked, say=self._say)
-            group = Group(self._processes(), restarted=[f"worker-{n}" for n in range(len(self._workers))])
+            group = Group(self._processes(), workers=[f"worker-{n}" for n in range(len(self._workers))])
             with running(group, drain_timeout_s=Settings().drain_timeout_s, say=self._say):
                 self._await_health(group)
                 yield group
 
     def watch(self, group: Group, *, once: bool = False) -> None:
-        """Keeps the workers alive, for ever or `once`; raises UpError where API or MLflow dies."""
+        """Starts again what dies, for ever or `once`; raises UpError where API or MLflow dies again and again."""
         while True:
-            dead = group.look(self._say)
+            dead = group.look(self._say, is_healthy=True)
             if dead is not None:
-                raise UpError(f"{dead} ended by itself; its log is {self._log(dead)}.")
+                raise UpError(f"{dead} ends again and again; its log is {self._log(dead)}.")
             if once:
                 return
             time.sleep(_LOOK_EVERY_S)
@@ -94,7 +94,9 @@ class Services:
         deadline = time.monotonic() + _READY_WITHIN_S
         with Client(self.ports.api_url) as client:
             while time.monotonic() < deadline:
-                self.watch(group, once=True)
+                dead = group.look(self._say, is_healthy=False)
+                if dead is not None:
+                    raise UpError(f"{dead} ended by itself; its log is {self._log(dead)}.")
                 with contextlib.suppress(ApiError):
                     if client.readiness()["workers"] >= len(self._workers):
                         return

@@ -22,7 +22,8 @@ from ..service.running import (
 )
 
 pytestmark = pytest.mark.slow
-STOPPED_WITHIN_S = 10
+STOPPED_WITHIN_S = 15
+"""Seven seconds for workers, three for API and MLflow, one for what is killed then, and a busy machine."""
 LONG: Answer = {
     "dataset": "digits",
     "imbalance": {"profile": "exponential", "ratios": [1]},
@@ -115,18 +116,34 @@ def test_it_stops_whole_and_goes_on_where_it_was(up: Up) -> None:
         for pid in again.pids("service.app:create_app") + again.pids("-m mlflow") + again.pids("-m worker"):
             os.kill(pid, signal.SIGKILL)
         code, seconds = again.stop(signal.SIGTERM)
-        assert code in (0, 1)  # it may have noticed before the signal came
+        assert code == 0
         assert_nothing_left(again, seconds)
 
 
-@pytest.mark.parametrize("part", ["api", pytest.param("mlflow", marks=pytest.mark.chaos)])
-def test_it_ends_whole_where_a_part_dies_that_cannot_come_back(part: str, tmp_path: Path) -> None:
-    with Up(tmp_path, workers=0) as up:
+@pytest.mark.chaos
+def test_api_and_mlflow_come_back_where_they_die_and_training_goes_on_meanwhile(tmp_path: Path) -> None:
+    with Up(tmp_path, workers=1) as up:
         up.ready()
-        heads = up.pids("service.app:create_app") if part == "api" else up.pids("-m mlflow server")
-        os.kill(min(heads), signal.SIGKILL)
-        assert up.ended(within_s=STOPPED_WITHIN_S) == 1
-        assert f"{part} ended by itself; its log is {up.data_dir / 'logs' / part}.log." in up.output
+        with httpx.Client(base_url=up.api, timeout=30) as api:
+            sweep = submit(api, **LONG)
+            wait_for(lambda: _observed(api, sweep["id"]), within_s=60, what="a trial under observation")
+        for part in ("service.app:create_app", "-m mlflow server"):
+            os.kill(min(up.pids(part)), signal.SIGKILL)
+        for url in (f"{up.api}/healthz", f"{up.mlflow}/health"):
+            wait_for(lambda url=url: _answers(url), within_s=90, what=url)  # type: ignore[misc]
+        with httpx.Client(base_url=up.api, timeout=30) as api:
+            assert await_state(api, sweep["id"])["state"] == "finished"
+            (trial,) = trials_of(api, sweep["id"])
+        assert [attempt["outcome"] for attempt in trial["attempts"]] == ["complete"]
+        assert [run["status"] for run in runs(up)] == ["FINISHED", "FINISHED"]  # the trial's and the summary
+        assert sum("ended with -9; started again" in line for line in up.lines) == 2
+
+
+def test_it_ends_whole_where_a_part_dies_before_it_was_ready(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("This is no database.")
+    with Up(tmp_path, workers=0) as up:
+        assert up.ended(within_s=60) == 1
+        assert f"mlflow ended by itself; its log is {up.data_dir / 'logs' / 'mlflow'}.log." in up.output
         assert_nothing_left(up)
 
 
@@ -158,6 +175,13 @@ def _half_done(api: httpx.Client, sweep_id: str) -> list[Answer]:
     trials = trials_of(api, sweep_id)
     trained = [trial for trial in trials[2:] if trial["state"] == "running" and trial["links"]["mlflow"]]
     return [trial for trial in trials if trial["state"] == "complete" and trained]
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=30).is_success
+    except httpx.TransportError:
+        return False
 
 
 def _pid(trial: Answer) -> int:

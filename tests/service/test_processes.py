@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from service import processes
 from service.processes import Group, Process, Stopped, running
 
 from .running import wait_for
@@ -25,13 +26,13 @@ child.wait()
 """
 """Starts a grandchild that ignores SIGTERM, and says who it is."""
 
-DRAINS = """
-import signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: (time.sleep(3.5), sys.exit(0)))
+LEAVES = """
+import os, signal, sys, time
+takes_s = float(os.environ.get("TAKES_S", 0))
+signal.signal(signal.SIGTERM, lambda *_: (print("asked", flush=True), time.sleep(takes_s), sys.exit()))
 print("ready", flush=True)
 time.sleep(600)
 """
-"""Takes longer to leave than what workers are granted beyond their drain timeout."""
 
 Make = Callable[..., Process]
 
@@ -83,12 +84,12 @@ def test_what_a_process_prints_goes_to_its_log_and_is_heard_line_by_line(
 
 def test_a_worker_that_dies_is_started_again_after_a_pause(make: Make, heard: Heard) -> None:
     worker = make("worker", f"import os; print(os.getpid(), flush=True); {SLEEPS}")
-    group = Group([worker], restarted=["worker"])
+    group = Group([worker], workers=["worker"])
     group.start()
     events: list[tuple[str, str]] = []
 
     def look() -> list[str]:
-        assert group.look(lambda name, text: events.append((name, text))) is None
+        assert group.look(lambda name, text: events.append((name, text)), is_healthy=True) is None
         return heard.lines("worker")
 
     (first,) = wait_for(look, within_s=30, what="the first worker")
@@ -103,29 +104,54 @@ def test_a_worker_that_dies_is_started_again_after_a_pause(make: Make, heard: He
 
 def test_a_worker_that_dies_at_once_is_not_started_again_without_a_pause(make: Make) -> None:
     worker = make("worker", "raise SystemExit(3)")
-    group = Group([worker], restarted=["worker"])
+    group = Group([worker], workers=["worker"])
     events: list[tuple[str, str]] = []
     group.start()
     wait_for(lambda: worker.exit_code == 3, within_s=30, what="the worker to die")
     for _ in range(3):
-        group.look(lambda name, text: events.append((name, text)))
+        group.look(lambda name, text: events.append((name, text)), is_healthy=True)
     assert events == []
 
 
-def test_a_part_that_may_not_die_is_named(make: Make) -> None:
-    group = Group([make("api", SLEEPS), make("mlflow", "raise SystemExit(1)")], restarted=[])
+def test_a_service_that_dies_before_all_are_healthy_is_named(make: Make) -> None:
+    group = Group([make("api", SLEEPS), make("mlflow", "raise SystemExit(1)")], workers=[])
     group.start()
-    assert wait_for(lambda: group.look(_ignore), within_s=30, what="a dead part") == "mlflow"
+    assert wait_for(lambda: group.look(_ignore, is_healthy=False), within_s=30, what="a dead part") == "mlflow"
+    group.stop(drain_timeout_s=0, say=_ignore)
+
+
+def test_a_healthy_service_that_dies_is_started_again_once_what_it_left_is_gone(make: Make, heard: Heard) -> None:
+    service = make("mlflow", PARENT)
+    group = Group([service], workers=[])
+    group.start()
+    wait_for(lambda: len(heard) == 2, within_s=30, what="the grandchild")
+    (grandchild,) = (int(line) for line in heard.lines("mlflow") if line != "deaf")
+    os.kill(_parent_of(grandchild), signal.SIGKILL)
+
+    def look() -> bool:
+        assert group.look(heard.take, is_healthy=True) is None
+        return len(heard) == 5
+
+    wait_for(look, within_s=30, what="another grandchild")
+    assert "ended with -9; started again" in heard.lines("mlflow")
+    assert not _lives(grandchild)
+    group.stop(drain_timeout_s=0, say=_ignore)
+
+
+def test_a_service_that_dies_again_and_again_is_named(
+    make: Make, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_RESTART_PAUSE_S", 0.0)
+    group = Group([make("api", "raise SystemExit(1)")], workers=[])
+    group.start()
+    assert wait_for(lambda: group.look(heard.take, is_healthy=True), within_s=60, what="a hopeless part") == "api"
+    assert heard.lines("api") == ["ended with 1; started again"] * 5
     group.stop(drain_timeout_s=0, say=_ignore)
 
 
 def test_stopping_asks_workers_first_and_leaves_nothing(make: Make, heard: Heard) -> None:
-    says = (
-        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (print('asked', flush=True), sys.exit()))"
-    )
-    polite = f"{says}; print('ready', flush=True); time.sleep(600)"
-    api, worker = make("api", polite), make("worker", polite)
-    group = Group([api, worker], restarted=["worker"])
+    api, worker = make("api", LEAVES), make("worker", LEAVES)
+    group = Group([api, worker], workers=["worker"])
     group.start()
     wait_for(lambda: len(heard) == 2, within_s=30, what="both to be ready")
     group.stop(drain_timeout_s=0, say=_ignore)
@@ -134,30 +160,24 @@ def test_stopping_asks_workers_first_and_leaves_nothing(make: Make, heard: Heard
     assert [name for name, line in heard if line == "asked"] == ["worker", "api"]
 
 
-def test_workers_have_their_drain_timeout_and_it_is_said_how_long_that_is(make: Make, heard: Heard) -> None:
-    worker = make("worker", DRAINS)
-    with pytest.raises(Stopped), running(Group([worker], restarted=["worker"]), drain_timeout_s=30, say=heard.take):
-        wait_for(lambda: heard.lines("worker"), within_s=30, what="the worker")
-        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()  # as supervisors may
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert worker.exit_code == 0
-    assert heard.lines("workers") == ["Waiting up to 33 s for the workers to leave; Ctrl-C ends them at once."]
-
-
-def test_a_second_ctrl_c_ends_workers_that_do_not_leave(make: Make, heard: Heard) -> None:
-    worker = make("worker", DEAF)
-    with pytest.raises(Stopped), running(Group([worker], restarted=["worker"]), drain_timeout_s=60, say=heard.take):
+@pytest.mark.parametrize(("code", "number", "exit_code"), [(LEAVES, signal.SIGTERM, 0), (DEAF, signal.SIGINT, -9)])
+def test_workers_have_their_drain_timeout_unless_ctrl_c_comes_twice(
+    code: str, number: int, exit_code: int, make: Make, heard: Heard
+) -> None:
+    worker = make("worker", code, TAKES_S="3.5")  # more than what is granted beyond the drain timeout
+    with pytest.raises(Stopped), running(Group([worker], workers=["worker"]), drain_timeout_s=60, say=heard.take):
         wait_for(lambda: heard.lines("worker"), within_s=30, what="the worker")
         began = time.monotonic()
-        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-        os.kill(os.getpid(), signal.SIGINT)
-    assert time.monotonic() - began < 10
-    assert worker.exit_code == -signal.SIGKILL
+        threading.Timer(0.5, os.kill, (os.getpid(), number)).start()
+        os.kill(os.getpid(), number)
+    assert time.monotonic() - began < 20
+    assert worker.exit_code == exit_code
+    assert heard.lines("workers") == ["Waiting up to 63 s for the workers to leave; Ctrl-C ends them at once."]
 
 
 def test_grandchildren_that_ignore_sigterm_are_ended_in_time(make: Make, heard: Heard) -> None:
     parent = make("parent", PARENT)
-    group = Group([parent], restarted=[])
+    group = Group([parent], workers=[])
     group.start()
     wait_for(lambda: len(heard) == 2, within_s=30, what="the grandchild")
     (grandchild,) = (int(line) for line in heard.lines("parent") if line != "deaf")
@@ -170,7 +190,7 @@ def test_grandchildren_that_ignore_sigterm_are_ended_in_time(make: Make, heard: 
 
 def test_grandchildren_are_ended_whose_parent_was_killed_before(make: Make, heard: Heard) -> None:
     parent = make("parent", PARENT)
-    group = Group([parent], restarted=[])
+    group = Group([parent], workers=[])
     group.start()
     wait_for(lambda: len(heard) == 2, within_s=30, what="the grandchild")
     (grandchild,) = (int(line) for line in heard.lines("parent") if line != "deaf")
@@ -187,7 +207,7 @@ def test_stopping_what_never_started_or_has_ended_is_no_error(make: Make) -> Non
     never, ended = make("never", SLEEPS), make("ended", "pass")
     ended.start()
     wait_for(lambda: ended.exit_code == 0, within_s=30, what="the end")
-    Group([never, ended], restarted=["never"]).stop(drain_timeout_s=0, say=_ignore)
+    Group([never, ended], workers=["never"]).stop(drain_timeout_s=0, say=_ignore)
     assert never.is_gone
     assert ended.is_gone
 
