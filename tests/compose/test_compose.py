@@ -1,5 +1,6 @@
 """`docker compose up` from nothing, a sweep from outside, and containers that die meanwhile."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 
@@ -66,6 +67,7 @@ def test_containers_are_nobodys_and_can_write_nowhere_but_in_their_volumes(stack
         for container in stack.containers(service):
             host = container["HostConfig"]
             assert container["Config"]["User"] == "evenhand"
+            assert container["State"]["Health"]["Status"] == "healthy"
             assert (host["ReadonlyRootfs"], host["Init"], host["CapDrop"]) == (True, True, ["ALL"])
             assert host["Memory"] > 0
             assert host["RestartPolicy"]["Name"] == "unless-stopped"
@@ -130,6 +132,12 @@ def test_one_setting_asks_for_keys(stack: Stack) -> None:
     assert httpx.get(f"{with_keys.api}/v1/losses").status_code == 401
     assert httpx.get(f"{with_keys.api}/v1/losses", headers={"authorization": "Bearer a-key"}).status_code == 200
     assert httpx.get(f"{with_keys.api}/readyz").status_code == 200
+
+
+def test_a_worker_is_killed_no_sooner_than_its_drain_timeout_allows() -> None:
+    told = json.loads(Stack(environment={"EVENHAND_DRAIN_TIMEOUT_S": "90"}).compose("config", "--format", "json"))
+    worker = told["services"]["worker"]
+    assert (worker["environment"]["EVENHAND_DRAIN_TIMEOUT_S"], worker["stop_grace_period"]) == ("90", "1m45s")
 
 
 def test_workers_get_gpus_by_a_file_beside(stack: Stack) -> None:

@@ -32,6 +32,19 @@ def test_every_setting_in_the_reference_exists() -> None:
     assert {name.lower() for name in named} == set(Settings.model_fields) - {"mlflow_tracking_uri"}
 
 
+def test_every_setting_reaches_the_containers_with_its_default_and_is_named_where_people_look() -> None:
+    compose, page = (ROOT / "docker-compose.yml").read_text(), (ROOT / "docs/containers.md").read_text()
+    header = compose[: compose.index("name: evenhand")]
+    passed = dict(re.findall(r"^ +EVENHAND_([A-Z_]+): \$\{EVENHAND_\1:-(.*)\}$", compose, re.MULTILINE))
+    ours = {"DATA_DIR", "DATABASE_URL", "ALLOWED_HOSTS", "GPU", "LOG_JSON", "MLFLOW_TRACKING_URI"}
+    assert {name.lower() for name in passed.keys() | ours} == set(Settings.model_fields)
+    for name in passed:
+        assert f"EVENHAND_{name}" in header and f"`EVENHAND_{name}`" in page, name
+    default = Settings(**{name.lower(): value for name, value in passed.items()})  # type: ignore[arg-type]
+    own = {"mlflow_public_url", "heartbeat_grace_s", "drain_timeout_s"}
+    assert default.model_dump(exclude=own) == Settings().model_dump(exclude=own)
+
+
 def test_every_route_is_in_the_reference_and_no_other() -> None:
     documented = set(re.findall(r"`((?:GET|POST) /[^`]*)`", REFERENCE))
     routes = {
