@@ -19,7 +19,8 @@ both = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=Tr
 
 @both
 def test_workers_killed_at_random_cost_attempts_and_no_trial(plant: Plant, soak: int, note: Note) -> None:
-    sweeps = [plant.submit(trials=12, baselines=["focal"])]
+    pruned = plant.submit(trials=12, pruner="median", training={"epochs": 6})
+    sweeps = [pruned, plant.submit(trials=12, baselines=["focal"])]
     for _ in range(3):
         plant.worker()
     while plant.kills < 25 * soak:
@@ -29,6 +30,7 @@ def test_workers_killed_at_random_cost_attempts_and_no_trial(plant: Plant, soak:
         if plant.has_ended(sweeps[-1]):
             sweeps.append(plant.submit(trials=12))
     plant.await_end(sweeps)
+    assert "pruned" in {slot.state for slot in plant.slots(pruned)}
     assert note(*sweeps).lost_attempts > 0
 
 
