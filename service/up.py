@@ -123,14 +123,12 @@ class Services:
 
     def _environment(self) -> dict[str, str]:
         settings = Settings()
-        given = settings.model_fields_set
-        quick = {
-            "heartbeat_interval_s": "2",
-            "heartbeat_grace_s": "15",
-        }  # all on one machine: seen dead sooner
+        # All on one machine: seen dead sooner. One of the two that somebody set may not go with the other.
+        quick = {"EVENHAND_HEARTBEAT_INTERVAL_S": "2", "EVENHAND_HEARTBEAT_GRACE_S": "15"}
+        has_pace = settings.model_fields_set & {"heartbeat_interval_s", "heartbeat_grace_s"}
         return {
             **settings.mlflow_environment,
-            **{f"EVENHAND_{name.upper()}": value for name, value in quick.items() if name not in given},
+            **({} if has_pace else quick),
             "EVENHAND_DATA_DIR": str(self.data_dir),
             "MLFLOW_TRACKING_URI": self.ports.mlflow_url,
             "PYTHONUNBUFFERED": "1",

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     heartbeat_interval_s: int = Field(5, ge=1)
     """Seconds between a worker's signs of life."""
     heartbeat_grace_s: int = Field(60, ge=2)
-    """A running trial without a heartbeat for so long is lost, and its slot is queued again."""
+    """A running trial without a heartbeat for so long is lost, and its slot is queued again; two intervals at least."""
     max_retry: int = Field(3, ge=0)
     """How many lost attempts of one slot are replaced."""
     drain_timeout_s: float = Field(4.0, ge=0)
@@ -58,6 +58,18 @@ class Settings(BaseSettings):
         if url and not url.startswith(("sqlite://", "postgresql://", "postgresql+psycopg://")):
             raise ValueError("expected sqlite:///PATH or postgresql+psycopg://USER@HOST:PORT/NAME")
         return url
+
+    @field_validator("heartbeat_grace_s")
+    @classmethod
+    def _outlasts_two_beats(cls, grace_s: int, info: ValidationInfo) -> int:
+        interval_s = info.data.get("heartbeat_interval_s", 0)
+        if grace_s < 2 * interval_s:
+            raise ValueError(
+                f"{grace_s} is less than two intervals of EVENHAND_HEARTBEAT_INTERVAL_S={interval_s}, so that living"
+                f" workers would count as lost: set EVENHAND_HEARTBEAT_GRACE_S to {2 * interval_s} or more, or the"
+                f" interval to {grace_s // 2} or less"
+            )
+        return grace_s
 
     @property
     def database(self) -> str:

@@ -65,6 +65,24 @@ def test_settings_that_cannot_be_are_refused(name: str, value: str, monkeypatch:
     assert "secret" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("interval", "grace", "limits"),
+    [("60", "30", ("120", "15")), ("40", None, ("80", "30")), (None, "9", ("10", "4"))],
+)
+def test_a_grace_that_a_living_worker_may_miss_is_refused_with_the_remedy(
+    interval: str | None, grace: str | None, limits: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("EVENHAND_HEARTBEAT_INTERVAL_S", interval), ("EVENHAND_HEARTBEAT_GRACE_S", grace)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    remedy = "set EVENHAND_HEARTBEAT_GRACE_S to {} or more, or the interval to {} or less".format(*limits)
+    with pytest.raises(
+        ValidationError, match=f"EVENHAND_HEARTBEAT_INTERVAL_S={interval or 5}, .*: {remedy}"
+    ) as refusal:
+        Settings()
+    assert refusal.value.errors()[0]["loc"] == ("heartbeat_grace_s",)
+
+
 def test_mlflows_client_leaves_patience_to_us_and_nothing_calls_home() -> None:
     environment = Settings().mlflow_environment
     assert environment["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
