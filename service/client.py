@@ -21,7 +21,7 @@ _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _UNCERTAIN = (None, 500, 502, 503, 504)
 """Statuses, or none, after which nobody knows whether a sweep was taken."""
 TERMINAL = frozenset({"finished", "cancelled", "failed"})
-"""The states from which a sweep does not come back."""
+"""The states of a sweep that has ended; `retry` opens one again that was not cancelled."""
 
 Answer = dict[str, Any]
 """A JSON object as the API answered it."""
