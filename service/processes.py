@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
+_UNHEARD = (OSError, SystemExit)
+"""What saying something raises where the disk is full or the terminal closed; the latter is rich's."""
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _RESTART_PAUSE_S = 1.0
@@ -88,7 +90,7 @@ class Process:
                 with contextlib.suppress(OSError):
                     log.write(line)
                     log.flush()
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(*_UNHEARD):
                     self._on_line(self.name, line.rstrip("\n"))
 
 
@@ -146,7 +148,11 @@ class Group:
             # Workers first: what they hold goes back to the queue, and MLflow still hears of it.
             _signal_all(workers, signal.SIGTERM)
             if workers:
-                say("workers", f"Waiting up to {patience_s:.0f} s for the workers to leave; Ctrl-C ends them at once.")
+                with contextlib.suppress(*_UNHEARD):
+                    say(
+                        "workers",
+                        f"Waiting up to {patience_s:.0f} s for the workers to leave; Ctrl-C ends them at once.",
+                    )
             _await_gone(workers, within_s=patience_s)
             _signal_all(others, signal.SIGTERM)
             _await_gone(others, within_s=_SERVICES_WITHIN_S)

@@ -3,8 +3,10 @@
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,19 @@ def test_workers_of_one_command_come_and_go_together(tmp_path: Path) -> None:
     pids = [int(found) for found in re.findall(r"worker ready.*?-(\d+)-[0-9a-f]{4}", log.read_text())]
     assert len(set(pids)) == 2
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_workers_drain_though_nobody_reads_what_is_said_any_more(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("evenhand")), "worker", "--processes", "2"]
+    environment = {"EVENHAND_DATA_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, cwd=tmp_path, text=True) as parent:
+        assert parent.stderr is not None
+        while sum("worker ready" in path.read_text() for path in (tmp_path / "logs").glob("*.log")) < 2:
+            assert parent.stderr.readline()
+        parent.stderr.close()  # as Ctrl-C ends `tee` too
+        parent.send_signal(signal.SIGTERM)
+        parent.wait(20)
+    for log in (tmp_path / "logs").iterdir():
+        assert "leaving" in log.read_text()
+    with closing(sqlite3.connect(tmp_path / "evenhand.db")) as database:
+        assert database.execute("SELECT name FROM evenhand_workers").fetchall() == []  # each signed off
