@@ -10,7 +10,7 @@ from ..errors import DatasetError, UnknownDataset
 from ..parameter import Parameter
 from .builtin import BUILT_IN, MADE, OPTIONS, RESERVED
 from .dataset import Dataset, DatasetInfo
-from .prepared import open_dataset, prepare, read_info
+from .prepared import Prepared
 from .raw import Source
 from .user import user_source
 
@@ -41,7 +41,7 @@ class Datasets:
         """Reads nothing yet."""
         # Absolute, so that service and worker find each other's prepared forms wherever they were started.
         self._folder = data_dir.resolve() / "datasets"
-        self._prepared = data_dir.resolve() / "prepared"
+        self._prepared = Prepared(data_dir.resolve() / "prepared")
 
     def names(self) -> tuple[str, ...]:
         """Names that may be asked for: built in first, then the user's, sorted."""
@@ -58,16 +58,16 @@ class Datasets:
             UnknownDataset: if there is none of that name.
             DatasetError: if its files are missing or cannot be used.
         """
-        return read_info(prepare(self._source(name, options), self._prepared))
+        return self._prepared.info(self._source(name, options))
 
     def load(
         self, name: str, *, options: Options = MappingProxyType({}), counts: Sequence[int] | None = None
     ) -> Dataset:
-        """A data set's arrays, memory-mapped; raises as `info` does.
+        """A data set's arrays, memory-mapped, and verified to be what was prepared; raises as `info` does.
 
         `counts` are the training pool's by class, where a data set is made to order; others are as they are.
         """
-        return open_dataset(prepare(self._source(name, options, counts), self._prepared))
+        return self._prepared.load(self._source(name, options, counts))
 
     def listing(self) -> tuple[Listed, ...]:
         """Every data set with its facts, or the reason why it cannot be used; prepares what is not yet."""

@@ -1,14 +1,15 @@
 """The kept form of a data set: checked once, written as arrays, memory-mapped ever after.
 
-`prepared/NAME-FINGERPRINT/` in the data folder holds the arrays as .npy files and info.json. Such a folder appears
-whole or not at all, and never changes: other files, or a newer reader, have another fingerprint.
+`prepared/NAME-FINGERPRINT/` in the data folder holds the arrays as .npy files and info.json, which has the facts and
+the SHA-256 of all of it. Such a folder appears whole or not at all; other files, or a newer reader, have another
+fingerprint. It never changes but where it is damaged: then its files are replaced, one by one, by what they were.
 """
 
 import hashlib
-import json
+import logging
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,56 +23,124 @@ from .dense import write_dense
 from .labels import check_counts, encode_labels, set_aside
 from .raw import DenseRaw, Raw, Source
 
-_READER_VERSION = 2
-"""Raised whenever readers or encodings change, so that what they wrote before is prepared anew."""
+_READER_VERSION = 3
+"""Raised whenever readers, encodings or info.json change, so that what was written before is prepared anew."""
 _INFO = "info.json"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What info.json holds."""
+
+    info: DatasetInfo
+    info_sha256: str
+    sha256: Mapping[str, str]
+    """Of each array's file, by its name."""
+
+
 _INFO_TYPE = TypeAdapter(DatasetInfo)
+_KEPT_TYPE = TypeAdapter(_Kept)
 
 
 def fingerprint(source: Source) -> str:
     """16 hexadecimal digits over the files' paths, sizes and times; reads no file."""
-    digest = hashlib.sha256(f"{_READER_VERSION} {source.name} {source.variant}".encode())
-    for path in source.files:
-        stat = path.stat()
-        digest.update(f"\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}".encode())
-    return digest.hexdigest()[:16]
+    key = f"{_READER_VERSION} {source.name} {source.variant}{_stamp(source.files)}"
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def prepare(source: Source, folder: Path) -> Path:
-    """The place of the prepared form under `folder`; reads and checks the data set where there is none yet.
+class Prepared:
+    """The prepared forms in one folder: made where there are none yet, and anew where they are damaged."""
 
-    Raises DatasetError where the files cannot be used.
-    """
-    key = fingerprint(source)
-    place = folder / f"{source.name}-{key}"
-    if place.is_dir():
-        return place
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
+    def __init__(self, folder: Path) -> None:
+        """Reads nothing yet."""
+        self._folder = folder
+        self._verified: set[str] = set()
+
+    def info(self, source: Source) -> DatasetInfo:
+        """The facts of a data set. Raises DatasetError where it must be prepared and its files cannot be used."""
+        return _kept(source, self._place(source)).info
+
+    def load(self, source: Source) -> Dataset:
+        """The arrays of a data set, memory-mapped; raises as `info` does, and where what is damaged cannot be restored.
+
+        All are read to verify them, once a process, and again where a file's size or time has changed.
+        """
+        place = self._place(source)
+        kept = _kept(source, place)
+        if _stamp(place.iterdir()) not in self._verified:
+            _verify(source, place, kept)
+            self._verified.add(_stamp(place.iterdir()))
+        arrays = {Path(name).stem: np.load(place / name, mmap_mode="r", allow_pickle=False) for name in kept.sha256}
+        return Dataset(info=kept.info, **arrays)
+
+    def _place(self, source: Source) -> Path:
+        return self._folder / f"{source.name}-{fingerprint(source)}"
+
+
+def _stamp(files: Iterable[Path]) -> str:
+    stats = ((path, path.stat()) for path in files)
+    return "".join(f"\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}" for path, stat in stats)
+
+
+def _kept(source: Source, place: Path) -> _Kept:
+    if not place.is_dir():
+        return _write(source, place)
+    try:
+        kept = _KEPT_TYPE.validate_json((place / _INFO).read_bytes())
+        if _info_sha256(kept.info) == kept.info_sha256:
+            return kept
+    except (OSError, ValueError):
+        pass
+    return _restored(source, place, damaged=[_INFO])
+
+
+def _verify(source: Source, place: Path, kept: _Kept) -> None:
+    damaged = [name for name, sha256 in kept.sha256.items() if not _is_sound(place / name, sha256)]
+    if damaged and _restored(source, place, damaged=damaged).info.content != kept.info.content:
+        raise DatasetError(
+            "its prepared form was damaged, and its files no longer hold what it was made of. Put them back, or"
+            " submit the sweep anew.",
+            dataset=source.name,
+        )
+
+
+def _restored(source: Source, place: Path, *, damaged: Sequence[str]) -> _Kept:
+    facts = {"action": "prepared_anew", "dataset": source.name, "place": place.name, "damaged": damaged}
+    _log.warning("damaged prepared data set", extra=facts)
+    return _write(source, place)
+
+
+def _info_sha256(info: DatasetInfo) -> str:
+    return hashlib.sha256(_INFO_TYPE.dump_json(info)).hexdigest()
+
+
+def _is_sound(path: Path, sha256: str) -> bool:
+    try:
+        return _file_sha256(path) == sha256
+    except OSError:
+        return False
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(source: Source, place: Path) -> _Kept:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".unfinished-") as unfinished:
         written = Path(unfinished, source.name)
         written.mkdir()
+        key = place.name.removeprefix(f"{source.name}-")
         info = _prepared(source, written, key=key)
-        (written / _INFO).write_text(json.dumps(asdict(info), ensure_ascii=False), encoding="utf-8")
+        sha256 = {file.name: _file_sha256(file) for file in written.glob("*.npy")}
+        kept = _Kept(info=info, info_sha256=_info_sha256(info), sha256=sha256)
+        (written / _INFO).write_bytes(_KEPT_TYPE.dump_json(kept))
         if fingerprint(source) != key:
             raise DatasetError("its files changed while they were read. Try again.", dataset=source.name)
         _publish(written, place)
-    return place
-
-
-def read_info(place: Path) -> DatasetInfo:
-    """The facts kept in a prepared folder."""
-    return _INFO_TYPE.validate_json((place / _INFO).read_bytes())
-
-
-def open_dataset(place: Path) -> Dataset:
-    """The arrays of a prepared folder, memory-mapped."""
-    try:
-        arrays = {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in place.glob("*.npy")}
-    except (OSError, ValueError, EOFError) as error:
-        raise DatasetError(
-            f"its prepared form is damaged ({error}). Delete prepared/{place.name}.", dataset=place.name
-        ) from error
-    return Dataset(info=read_info(place), **arrays)
+    return kept
 
 
 def _prepared(source: Source, folder: Path, *, key: str) -> DatasetInfo:
@@ -140,6 +209,8 @@ def _publish(written: Path, place: Path) -> None:
     try:
         written.replace(place)
     except OSError:
-        # Another process was faster: a folder that is there is whole, and holds the same.
         if not place.is_dir():
             raise
+        # There is one: damaged, or whole and the same, by a quicker process. Nobody may find a file missing.
+        for file in written.iterdir():
+            file.replace(place / file.name)

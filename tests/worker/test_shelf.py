@@ -88,6 +88,18 @@ def test_files_that_changed_since_the_submission_are_refused(
     assert fetch(shelf, over("one"))[0] is data
 
 
+def test_a_prepared_form_that_was_damaged_is_restored_before_it_is_used(
+    shelf: Shelf, over: Callable[[str], Sweep], tmp_path: Path
+) -> None:
+    sweep = over("one")
+    (array,) = (tmp_path / "prepared").glob("one-*/test_inputs.npy")
+    whole = array.read_bytes()
+    array.write_bytes(whole[:-64] + bytes(byte ^ 0x2A for byte in whole[-64:]))
+    data, _ = fetch(shelf, sweep)
+    assert array.read_bytes() == whole
+    np.testing.assert_array_equal(data.test.inputs.numpy(), np.load(array))
+
+
 def test_files_that_are_gone_are_named(shelf: Shelf, over: Callable[[str], Sweep], tmp_path: Path) -> None:
     sweep = over("one")
     shutil.rmtree(tmp_path / "datasets" / "one")

@@ -1,7 +1,9 @@
 """The kept form: whole or absent, mapped, and made anew when files change."""
 
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 
 from sweep.datasets import Datasets
 from sweep.errors import DatasetError
+
+PARTS, ARRAYS = ("train", "test"), ("inputs", "labels")
 
 
 def write(own: Path) -> None:
@@ -115,10 +119,85 @@ def test_classes_with_too_few_samples_are_named(
         Datasets(tmp_path).info("own")
 
 
-def test_a_damaged_prepared_form_is_named_with_the_remedy(tmp_path: Path) -> None:
+def damage(file: Path, how: str) -> None:
+    content = bytearray(file.read_bytes())
+    match how:
+        case "missing":
+            return file.unlink()
+        case "truncated":
+            del content[-9:]
+        case "flipped":
+            content[len(content) // 3] ^= 1
+    file.write_bytes(content)
+
+
+def contents(place: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in place.iterdir()}
+
+
+@pytest.mark.parametrize("how", ["missing", "truncated", "flipped"])
+@pytest.mark.parametrize("name", ["info.json", *(f"{part}_{what}.npy" for part in PARTS for what in ARRAYS)])
+def test_what_is_damaged_is_logged_and_restored(
+    tmp_path: Path, own: Path, name: str, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(own)
+    whole, (place,) = Datasets(tmp_path).load("own"), (tmp_path / "prepared").iterdir()
+    before, expected = contents(place), np.array(whole.test_inputs)
+    damage(place / name, how)
+    found = Datasets(tmp_path).load("own")
+    np.testing.assert_array_equal(found.test_inputs, expected)
+    assert (found.info, contents(place)) == (whole.info, before)
+    (record,) = caplog.records
+    assert vars(record).items() >= {"dataset": "own", "place": place.name, "damaged": [name]}.items()
+
+
+def test_damage_is_found_by_a_process_that_has_opened_it_before(tmp_path: Path) -> None:
+    datasets = Datasets(tmp_path)
+    expected = np.array(datasets.load("toy2d").test_inputs)
+    (damaged,) = (tmp_path / "prepared").glob("toy2d-*/test_inputs.npy")
+    damage(damaged, "flipped")
+    np.testing.assert_array_equal(datasets.load("toy2d").test_inputs, expected)
+
+
+def test_what_is_whole_is_verified_once_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = Datasets(tmp_path)
     datasets.load("toy2d")
-    (damaged,) = (tmp_path / "prepared").glob("toy2d-*/train_inputs.npy")
-    damaged.write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"damaged .* Delete prepared/toy2d-"):
-        datasets.load("toy2d")
+    monkeypatch.setattr("hashlib.file_digest", lambda *_: pytest.fail("read again"))
+    datasets.load("toy2d")
+
+
+def test_facts_without_checksums_are_written_anew(tmp_path: Path) -> None:
+    whole, (place,) = Datasets(tmp_path).info("toy2d"), (tmp_path / "prepared").iterdir()
+    before = contents(place)
+    (place / "info.json").write_text(json.dumps(asdict(whole)))
+    assert Datasets(tmp_path).info("toy2d") == whole
+    assert contents(place) == before
+
+
+def test_several_at_once_restore_it_while_others_read(tmp_path: Path, own: Path) -> None:
+    write(own)
+    Datasets(tmp_path).info("own")
+    (place,) = (tmp_path / "prepared").iterdir()
+    before = contents(place)
+    for name in before:
+        damage(place / name, "truncated")
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(lambda _: Datasets(tmp_path).load("own"), range(16)):
+            assert (found.test_labels.tolist(), len(found.train_inputs)) == ([0, 1, 0, 1], 16)
+    assert (contents(place), places(tmp_path)) == (before, [place.name])
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [([8, 3], "its prepared form was damaged, and its files no longer hold"), ([3, 3], "Expected at least 2")],
+)
+def test_what_cannot_be_restored_is_refused(tmp_path: Path, own: Path, labels: list[int], problem: str) -> None:
+    write(own)
+    Datasets(tmp_path).info("own")
+    (array,) = (tmp_path / "prepared").glob("own-*/train_labels.npy")
+    damage(array, "flipped")
+    before = (own / "data.npz").stat()
+    np.savez(own / "data.npz", x=np.arange(40.0).reshape(20, 2) ** 2, y=np.tile(labels, 10))
+    os.utime(own / "data.npz", ns=(before.st_atime_ns, before.st_mtime_ns))  # a disk that rots tells no time
+    with pytest.raises(DatasetError, match=problem):
+        Datasets(tmp_path).load("own")
