@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from ..errors import DatasetError
@@ -47,13 +48,19 @@ def _read(path: Path, recipe: Recipe, *, dataset: str) -> Raw:
 
 def _arrays(path: Path, *, dataset: str) -> dict[str, NDArray[np.generic]]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        # np.load takes whatever is no archive for a pickle, and says how one would load that.
+        with path.open("rb") as file, NpzFile(file, allow_pickle=False) as archive:
+            arrays = {name: np.asarray(archive[name]) for name in archive.files}  # a member may be no array
+    except (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        if "Object arrays" in str(error):
+            raise DatasetError(
+                f"{path.name} holds an array of objects. Expected arrays of numbers or strings; arrays of objects are"
+                " pickles, which can run code and are never loaded: convert them, as with y.astype(str).",
+                dataset=dataset,
+            ) from error
         raise DatasetError(
-            f"{path.name} cannot be read ({error}). Expected a file of np.savez with arrays of numbers or"
-            " strings; arrays of objects are pickles, which can run code and are never loaded: convert"
-            " them, as with y.astype(str).",
+            f"{path.name} cannot be read as npz ({type(error).__name__}: {error}): it is damaged, or no npz. Expected a"
+            " file of np.savez with arrays of numbers or strings.",
             dataset=dataset,
         ) from error
     tests = _TEST & arrays.keys()

@@ -1,5 +1,6 @@
 """A user's .npz file."""
 
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -109,15 +110,44 @@ def test_unfit_arrays_are_refused(own: Path, load: Load, arrays: Mapping[str, Ar
 
 def test_pickles_are_never_loaded(own: Path, load: Load) -> None:
     np.savez(own / "d.npz", x=GREY, y=np.array(["a", 1] * 10, dtype=object))
-    with pytest.raises(DatasetError, match="arrays of objects are pickles"):
+    with pytest.raises(DatasetError, match=r"d\.npz holds an array of objects\. .* convert them"):
         load("own")
+
+
+def refused(load: Load) -> str:
+    with pytest.raises(DatasetError) as error:
+        load("own")
+    return error.value.problem
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut short"])
 def test_a_file_that_is_no_archive_is_refused(own: Path, load: Load, content: bytes) -> None:
     (own / "d.npz").write_bytes(content)
-    with pytest.raises(DatasetError, match=r"d\.npz cannot be read"):
-        load("own")
+    problem = refused(load)
+    assert problem.startswith("d.npz cannot be read as npz (")
+    assert "it is damaged, or no npz" in problem
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("part", range(8))
+def test_a_damaged_file_is_called_damaged_and_nothing_of_pickles_is_said(
+    own: Path, load: Load, save: Callable[..., None], part: int
+) -> None:
+    save(own / "d.npz", x=GREY, y=Y)
+    content = bytearray((own / "d.npz").read_bytes())
+    at = part * len(content) // 8
+    content[at : at + 32] = bytes(byte ^ 0xA5 for byte in content[at : at + 32])
+    (own / "d.npz").write_bytes(content)
+    problem = refused(load)
+    assert "it is damaged, or no npz" in problem
+    assert "pickle" not in problem
+
+
+def test_a_member_that_is_no_array_is_refused(own: Path, load: Load) -> None:
+    with zipfile.ZipFile(own / "d.npz", "w") as archive:
+        archive.writestr("x", "no array")
+        archive.writestr("y", "none either")
+    assert "y has the shape () and the type |S11" in refused(load)
 
 
 def test_a_lone_array_is_refused(own: Path, load: Load) -> None:
