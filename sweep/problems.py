@@ -2,12 +2,13 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from .errors import FieldProblem, InvalidSweep
+from .imbalance import Profile
 from .space import UNION_TAGS, Range
 from .spec import Imbalance, SweepSpec, Training, Validation
 
@@ -22,8 +23,16 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
 
 _NO_KEYS = UNION_TAGS | {"body", "params", "int", "float", "str"}
 """What pydantic adds to an error's place, and no body has."""
+_REQUIRED = {
+    "body": 'an object, such as {"dataset": "digits", "imbalance": {"profile": "exponential", "ratios": [1, 10]}}',
+    "dataset": 'the name of a data set, such as "digits"',
+    "imbalance": 'an imbalance, such as {"profile": "exponential", "ratios": [1, 10]}',
+    "profile": f"one of {', '.join(get_args(Profile))}",
+    "low": "the lower end of the range, a number",
+    "high": "the upper end of the range, a number",
+}
+"""What is expected where nothing is, by the field's own name."""
 _EXPECTED = {
-    "missing": "this field, which is required",
     "greater_than_equal": "a value of at least {ge}",
     "greater_than": "a value above {gt}",
     "less_than_equal": "a value of at most {le}",
@@ -71,6 +80,8 @@ def _field_problem(error: ErrorDetails) -> FieldProblem:
     if error["type"] == "extra_forbidden":
         return _unknown_key(field)
     problem = error["msg"] if error["msg"].endswith(".") else error["msg"] + "."
+    if error["type"] == "missing":
+        return FieldProblem(field=field, problem=problem, expected=_REQUIRED.get(field.split(".")[-1], "a value"))
     expected = _EXPECTED.get(error["type"], "{expected}" if "expected" in context else "a valid value")
     return FieldProblem(field=field, problem=problem, expected=expected.format_map(context))
 

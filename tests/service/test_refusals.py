@@ -142,11 +142,14 @@ def test_a_body_that_cannot_be_run_is_refused_by_field_problem_and_remedy(
 
 
 @pytest.mark.usefixtures("untouched")
-@pytest.mark.parametrize("key", ["dataset", "imbalance"])
-def test_what_is_required_is_named_where_it_is_missing(key: str, api: httpx.Client) -> None:
+@pytest.mark.parametrize(
+    ("key", "expected"), [("dataset", "the name of a data set"), ("imbalance", "an imbalance, such as {")]
+)
+def test_what_is_required_is_named_where_it_is_missing(key: str, expected: str, api: httpx.Client) -> None:
     answer = api.post("/v1/sweeps", json={name: value for name, value in GOOD.items() if name != key})
     (error,) = answer.json()["errors"]
-    assert (answer.status_code, error["field"], error["expected"]) == (422, key, "this field, which is required")
+    assert (answer.status_code, error["field"]) == (422, key)
+    assert error["expected"].startswith(expected)
 
 
 @pytest.mark.usefixtures("untouched")
@@ -163,7 +166,7 @@ def test_a_body_that_is_no_json_object_is_refused(body: str, api: httpx.Client) 
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     (error,) = answer.json()["errors"]
     assert error["problem"]
-    assert error["expected"] in {"an object", "a body that is valid JSON", "this field, which is required"}
+    assert error["expected"].startswith(("an object", "a body that is valid JSON"))
 
 
 @pytest.mark.usefixtures("untouched")

@@ -62,12 +62,13 @@ def test_an_unknown_key_unlike_any_other_is_answered_with_all_there_are() -> Non
         ({"alpha": float("inf")}, "alpha", "a finite number"),
         ({"alpha": [0.1, float("nan")]}, "alpha[1]", "a finite number"),
         ({"alpha": {"low": float("nan"), "high": 1}}, "alpha.low", "a finite number"),
-        ({"alpha": {"low": 0.1}}, "alpha.high", "this field, which is required"),
+        ({"alpha": {"low": 0.1}}, "alpha.high", "the upper end of the range, a number"),
         ({"alpha": {"low": 0.1, "high": 1, "log": "yes"}}, "alpha.log", "true or false"),
         ({"imbalance": {"profile": "exponential", "ratios": ["10"]}}, "imbalance.ratios[0]", "a number"),
         ({"imbalance": {"profile": "exponential", "ratios": [1, 0.5]}}, "imbalance.ratios[1]", "a value of at least"),
         ({"imbalance": {"profile": "exponential", "ratios": []}}, "imbalance.ratios", "at least 1 item(s)"),
         ({"imbalance": 3}, "imbalance", "an object"),
+        ({"imbalance": {"ratios": [1]}}, "imbalance.profile", "one of exponential, step, linear, counts, natural"),
         ({"training": {"lr": 0}}, "training.lr", "a value above 0"),
         ({"training": {"optimizer": "adam"}}, "training.optimizer", "one of 'sgd' or 'adamw'"),
         ({"training": {"momentum": 1}}, "training.momentum", "a value below 1"),
@@ -84,6 +85,14 @@ def test_a_value_of_the_wrong_kind_or_size_is_refused(fields: dict[str, object],
     assert found.field == field
     assert found.expected.startswith(expected)
     assert found.problem.endswith(".")
+
+
+def test_what_is_missing_is_shown_by_an_example() -> None:
+    dataset, imbalance = problems("{}")
+    assert (dataset.field, dataset.expected) == ("dataset", 'the name of a data set, such as "digits"')
+    words, _, example = imbalance.expected.partition(", such as ")
+    assert (imbalance.field, words) == ("imbalance", "an imbalance")
+    parse_sweep(json.dumps({**BODY, "imbalance": json.loads(example)}))
 
 
 def test_every_wrong_field_is_told_at_once() -> None:
