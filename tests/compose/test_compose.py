@@ -92,6 +92,18 @@ def test_no_page_reaches_api_or_mlflow_under_a_name_of_its_own(stack: Stack) -> 
         assert httpx.get(url).status_code == 200
 
 
+def test_up_once_more_leaves_every_container_as_it_is(stack: Stack) -> None:
+    def running() -> list[str]:
+        services = ("api", "mlflow", "worker", "postgres")
+        return [container["Id"] for service in services for container in stack.containers(service)]
+
+    before = running()
+    stack.compose("up", "--detach", "--wait", "--scale", "worker=2")
+    assert running() == before
+    stack.up("--scale", "worker=2")
+    assert running() == before
+
+
 def test_secrets_are_made_once_and_read_by_those_who_need_them(stack: Stack) -> None:
     before = stack.compose("exec", "-T", "api", "cat", "/secrets/pgpass")
     assert len(before.strip().split(":")[-1]) > 30
