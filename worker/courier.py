@@ -84,10 +84,10 @@ class Courier:
 
     def give_up(self, claim: Claim, outcome: Outcome, reason: str, *, journal: Journal | None) -> None:
         """Tells at once that a claim ended without a value; then its run is ended, and keeps what was sent."""
-        outcome = self._give_up(claim, outcome, reason)
+        ended = self._give_up(claim, outcome, reason)
         if journal is not None:
             self._training.pop(journal.attempt, None)
-            self._bearers.submit(self._end_run, journal, outcome, reason)
+            self._bearers.submit(self._end_run, journal, ended, reason)
 
     def abandon(self, reason: str) -> None:
         """Queues again what is not told yet, from another thread: for a worker that cannot wait any longer."""
@@ -174,6 +174,7 @@ class Courier:
 
     def _tell(self, journal: Journal, held: Record | None) -> None:
         claim = journal.claim
+        outcome: Outcome | None
         try:
             record = held or self._spool.read(journal)
             outcome, reason = record.outcome, record.reason
@@ -192,7 +193,7 @@ class Courier:
             self._last_took_s = time.monotonic() - journal.ended_at
             del self._ended[journal.attempt]
             self._changed.notify_all()
-        if outcome not in ("stopped", "lost"):
+        if outcome not in ("stopped", "lost", None):
             self._spool.forget(journal)
         self._end_run(journal, outcome, reason)
 
@@ -206,28 +207,39 @@ class Courier:
         else:
             self._studies.give_up(journal.claim, outcome=record.outcome, reason=str(record.reason))
 
-    def _give_up(self, claim: Claim, outcome: Outcome, reason: str) -> Outcome:
-        """How the claim ended in the queue."""
+    def _give_up(self, claim: Claim, outcome: Outcome, reason: str) -> Outcome | None:
+        """How the claim ended in the queue; None where somebody else ended it, or the database did not answer."""
         try:
             self._studies.give_up(claim, outcome=outcome, reason=reason)
         except LateTell:
-            outcome = "lost"
+            _log.info("ended before", extra=self.facts(claim) | {"action": "ended_before", "reason": reason})
+            return None
         except Exception:  # it bears our name, and is queued again by whoever looks after this
             _log.warning("trial let go", exc_info=True, extra=self.facts(claim) | {"action": "trial_let_go"})
-            outcome = "lost"
+            return None
         _log.info("trial ended", extra=self.facts(claim) | {"outcome": outcome, "reason": reason})
         return outcome
 
-    def _end_run(self, journal: Journal, outcome: Outcome, reason: str | None) -> None:
+    def _end_run(self, journal: Journal, outcome: Outcome | None, reason: str | None) -> None:
+        """Without an `outcome` the run ends as the queue says: the answer to a tell may have been lost."""
         with journal.sending:
             if journal.run_id is None:
                 return
             try:
+                if outcome is None:
+                    outcome, reason = self._end_in_queue(journal)
                 self._send_files(journal, journal.run_id)
                 self._tracking.end(journal.run_id, RUN_STATUSES[outcome], reason=reason)
-            except Exception as error:  # the trial is told, and the reconciler ends the run once MLflow is back
+            except Exception as error:  # the reconciler ends it when it closes the sweep
                 facts = {"action": "run_left_open", "run": journal.run_id, "reason": str(error)}
-                _log.warning("run left open", extra=facts)
+                _log.warning("run left open", extra=self.facts(journal.claim) | facts)
+
+    def _end_in_queue(self, journal: Journal) -> tuple[Outcome, str | None]:
+        attempts = (attempt for slot in self._studies.slots(journal.sweep) for attempt in slot.attempts)
+        found = next(attempt for attempt in attempts if attempt.trial_id == journal.attempt)
+        if found.outcome is None:
+            raise Untold(f"Trial {journal.claim.number} has not ended yet.")
+        return found.outcome, found.reason
 
     def facts(self, claim: Claim) -> dict[str, object]:
         """What a line of the log says of an attempt."""

@@ -3,13 +3,17 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import current_thread
+from typing import Any
 
 import httpx
 import pytest
 
 from sweep import tracking
+from sweep.errors import DatabaseAway, Untold
 from sweep.slots import Slot
 from sweep.store import Sweep
+from sweep.studies import Claim, Studies
 from sweep.tracking import Tracking
 from worker.batch import Batch
 from worker.training.cohort import Cohort
@@ -152,6 +156,36 @@ def test_what_mlflow_refuses_is_the_trials_failure_with_its_reason(
     assert slot.last is not None
     assert (slot.state, slot.last.reason) == ("failed", "ValueError: no such metric")
     assert spooled(bench, sweep) == 0
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_a_run_is_finished_where_the_answer_to_its_trials_end_was_lost(
+    is_away: bool, bench: Bench, gate: Gate, runs: Callable[[Sweep], Runs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.open()
+    sweep = bench.submit(alpha=0.1)
+    with monkeypatch.context() as patch, bench.worker("ann") as stop:
+        complete, slots = Studies.complete, Studies.slots
+
+        def unanswered(self: Studies, claim: Claim, **told: Any) -> None:
+            complete(self, claim, **told)
+            stop.set()
+            raise Untold("The connection broke.")
+
+        def away(self: Studies, sweep: Sweep) -> list[Slot]:
+            if current_thread().name.startswith("bearer"):
+                raise DatabaseAway("There is no connection.")
+            return slots(self, sweep)
+
+        patch.setattr(Studies, "complete", unanswered)
+        if is_away:
+            patch.setattr(Studies, "slots", away)
+        bench.running(sweep)
+        wait_for(stop.is_set, what="the trial's end")
+    assert runs(sweep).one(0)["info"]["status"] == ("RUNNING" if is_away else "FINISHED")
+    bench.work_off(sweep)
+    assert [attempt.outcome for attempt in bench.slots(sweep)[0].attempts] == ["complete"]
+    assert runs(sweep).one(0)["info"]["status"] == "FINISHED"
 
 
 def test_a_cancellation_is_heeded_while_mlflow_is_away(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
