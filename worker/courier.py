@@ -72,7 +72,7 @@ class Courier:
 
     def keep(self, journal: Journal, files: Mapping[str, bytes]) -> None:
         """Sends files of an attempt in training, in place of those of the same names that are still on their way."""
-        journal.files = {**journal.files, **files}
+        journal.keep(files)
         self._wake()
 
     def finish(self, journal: Journal, record: Record) -> None:
@@ -143,7 +143,7 @@ class Courier:
         return journal.run_id
 
     def _send_files(self, journal: Journal, run_id: str) -> None:
-        files, journal.files = journal.files, {}
+        files = journal.files
         try:
             if files:
                 self._tracking.add_artifacts(run_id, files)
@@ -151,6 +151,7 @@ class Courier:
             raise
         except Exception:  # MLflow refuses it, or a disk is full: it is a convenience
             _log.warning("not kept", exc_info=True, extra=self.facts(journal.claim) | {"action": "not_kept"})
+        journal.let_go(files)
 
     def _experiment(self, sweep: Sweep) -> str:
         if sweep.id not in self._experiments:
@@ -198,7 +199,7 @@ class Courier:
         self._end_run(journal, outcome, reason)
 
     def _tell_record(self, journal: Journal, record: Record) -> None:
-        journal.files = {}
+        journal.let_go(journal.files)
         run_id = self._send(journal, record.points)
         if record.files:
             self._tracking.add_artifacts(run_id, record.files)

@@ -41,7 +41,7 @@ class Journal:
     tags: Mapping[str, str]
     points: list[Point] = field(default_factory=list)
     files: Mapping[str, bytes] = field(default_factory=dict)
-    """What its run is to keep while it is trained, the newest of each name, until it is sent."""
+    """What its run is to keep while it is trained, the newest of each name, until it is sent: see `keep`."""
     run_id: str | None = None
     """None until MLflow has its run."""
     is_noted: bool = False
@@ -52,6 +52,8 @@ class Journal:
     """By the process's own clock."""
     sending: threading.Lock = field(default_factory=threading.Lock)
     """Held by the thread that sends of it."""
+    _changing: threading.Lock = field(default_factory=threading.Lock)
+    """Held while `files` is put in another's place."""
 
     @property
     def attempt(self) -> int:
@@ -62,6 +64,16 @@ class Journal:
         """Takes the metrics of one step."""
         now = time.time_ns() // 1_000_000
         self.points += [Point(key, value, step, now) for key, value in metrics.items()]
+
+    def keep(self, files: Mapping[str, bytes]) -> None:
+        """Takes files for its run, in place of those of the same names."""
+        with self._changing:
+            self.files = {**self.files, **files}
+
+    def let_go(self, files: Mapping[str, bytes]) -> None:
+        """Drops files that were sent; what took the place of one meanwhile is still to be sent."""
+        with self._changing:
+            self.files = {name: content for name, content in self.files.items() if content is not files.get(name)}
 
     def record(
         self, outcome: Outcome, *, files: Mapping[str, bytes], reason: str | None = None, value: float | None = None,
