@@ -3,17 +3,16 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from sweep.errors import LateTell, Unavailable, Untold
 from sweep.parts import Parts
 from sweep.slots import Outcome
-from sweep.store import Sweep
 from sweep.studies import Claim
-from sweep.tracking import RUN_STATUSES, Point
 
-from .journal import Journal, Record
+from .journal import Journal, Record, facts
+from .runs import Runs
 from .spool import Spool
 
 _EVERY_S = 1.0
@@ -35,12 +34,11 @@ class Courier:
 
     def __init__(self, parts: Parts, spool: Spool, *, worker: str, stop: threading.Event) -> None:
         """Starts its threads; `close` ends them."""
-        self._store, self._studies, self._tracking = parts.store, parts.studies, parts.tracking
+        self._studies, self._tracking, self._runs = parts.studies, parts.tracking, Runs(parts, worker=worker)
         self._spool, self._worker, self._stop = spool, worker, stop
         self._training: dict[int, Journal] = {}
         self._ended: dict[int, Journal] = {}
         """Not told yet."""
-        self._experiments: dict[str, str] = {}
         self._last_took_s = 0.0
         self._changed = threading.Condition()
         self._hurry = self._closed = False
@@ -87,7 +85,7 @@ class Courier:
         ended = self._give_up(claim, outcome, reason)
         if journal is not None:
             self._training.pop(journal.attempt, None)
-            self._bearers.submit(self._end_run, journal, ended, reason)
+            self._bearers.submit(self._runs.end, journal, ended, reason)
 
     def abandon(self, reason: str) -> None:
         """Queues again what is not told yet, from another thread: for a worker that cannot wait any longer."""
@@ -119,47 +117,12 @@ class Courier:
 
     def _send_news(self, journal: Journal) -> None:
         try:
-            self._send(journal, journal.points)
+            self._runs.send(journal, journal.points)
         except Unavailable:  # the worker leaves
             pass
         except Exception:  # at its end it is tried again, and is the attempt's own misfortune
             _log.warning("not sent", exc_info=True, extra=self.facts(journal.claim) | {"action": "not_sent"})
             self._training.pop(journal.attempt, None)
-
-    def _send(self, journal: Journal, points: Sequence[Point]) -> str:
-        """Sends what is new of an attempt; answers its run, which is begun with the first."""
-        if journal.run_id is None:
-            experiment_id = self._experiment(journal.sweep)
-            journal.run_id = self._tracking.start(
-                experiment_id, name=journal.name, params=journal.params, tags=journal.tags
-            )
-        self._send_files(journal, journal.run_id)
-        if not journal.is_noted:  # with the checkpoint that it may begin with, for whoever follows
-            self._studies.note_run(journal.claim, journal.run_id)
-            journal.is_noted = True
-        news = points[journal.sent :]
-        self._tracking.send(journal.run_id, news)
-        journal.sent += len(news)
-        return journal.run_id
-
-    def _send_files(self, journal: Journal, run_id: str) -> None:
-        files = journal.files
-        try:
-            if files:
-                self._tracking.add_artifacts(run_id, files)
-        except Unavailable:
-            raise
-        except Exception:  # MLflow refuses it, or a disk is full: it is a convenience
-            _log.warning("not kept", exc_info=True, extra=self.facts(journal.claim) | {"action": "not_kept"})
-        journal.let_go(files)
-
-    def _experiment(self, sweep: Sweep) -> str:
-        if sweep.id not in self._experiments:
-            found = sweep.experiment_id or self._tracking.experiment(sweep)
-            if sweep.experiment_id is None:
-                self._store.set_experiment(sweep.id, found)
-            self._experiments[sweep.id] = found
-        return self._experiments[sweep.id]
 
     def _spool_and_tell(self, journal: Journal, record: Record) -> None:
         held: Record | None = record
@@ -196,11 +159,11 @@ class Courier:
             self._changed.notify_all()
         if outcome not in ("stopped", "lost", None):
             self._spool.forget(journal)
-        self._end_run(journal, outcome, reason)
+        self._runs.end(journal, outcome, reason)
 
     def _tell_record(self, journal: Journal, record: Record) -> None:
         journal.let_go(journal.files)
-        run_id = self._send(journal, record.points)
+        run_id = self._runs.send(journal, record.points)
         if record.files:
             self._tracking.add_artifacts(run_id, record.files)
         if record.value is not None:
@@ -221,27 +184,6 @@ class Courier:
         _log.info("trial ended", extra=self.facts(claim) | {"outcome": outcome, "reason": reason})
         return outcome
 
-    def _end_run(self, journal: Journal, outcome: Outcome | None, reason: str | None) -> None:
-        """Without an `outcome` the run ends as the queue says: the answer to a tell may have been lost."""
-        with journal.sending:
-            if journal.run_id is None:
-                return
-            try:
-                if outcome is None:
-                    outcome, reason = self._end_in_queue(journal)
-                self._send_files(journal, journal.run_id)
-                self._tracking.end(journal.run_id, RUN_STATUSES[outcome], reason=reason)
-            except Exception as error:  # the reconciler ends it when it closes the sweep
-                facts = {"action": "run_left_open", "run": journal.run_id, "reason": str(error)}
-                _log.warning("run left open", extra=self.facts(journal.claim) | facts)
-
-    def _end_in_queue(self, journal: Journal) -> tuple[Outcome, str | None]:
-        attempts = (attempt for slot in self._studies.slots(journal.sweep) for attempt in slot.attempts)
-        found = next(attempt for attempt in attempts if attempt.trial_id == journal.attempt)
-        if found.outcome is None:
-            raise Untold(f"Trial {journal.claim.number} has not ended yet.")
-        return found.outcome, found.reason
-
     def facts(self, claim: Claim) -> dict[str, object]:
         """What a line of the log says of an attempt."""
-        return {"sweep": claim.sweep, "trial": claim.number, "attempt": claim.attempt, "worker": self._worker}
+        return facts(claim, worker=self._worker)

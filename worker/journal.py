@@ -84,3 +84,8 @@ class Journal:
             trial=self.trial, params=self.params, points=self.points, files=files,
             outcome=outcome, reason=reason, value=value, replicates=replicates,
         )  # fmt: skip
+
+
+def facts(claim: Claim, *, worker: str) -> dict[str, object]:
+    """What a line of the log says of an attempt."""
+    return {"sweep": claim.sweep, "trial": claim.number, "attempt": claim.attempt, "worker": worker}
