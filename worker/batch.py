@@ -77,8 +77,9 @@ class Batch:
             self._end_all("lost" if is_out_of_memory(error) else "failed", f"{type(error).__name__}: {error}")
 
     def abandon(self, reason: str) -> None:
-        """Queues again what is still in training, from another thread: for a worker that cannot wait any longer."""
-        self._end_all("stopped", reason)
+        """Lets go of what is still in training, for a worker that cannot wait any longer. Raises Untold."""
+        for claim in list(self._open.values()):
+            self._courier.let_go(claim, reason)
 
     def _begin(self, claim: Claim, data: DeviceData, dataset: Dataset) -> None:
         sweep = self._sweep
@@ -229,16 +230,17 @@ class Batch:
         attempt = self._attempts.get(claim.number)
         if attempt is not None and outcome in ("failed", "pruned"):
             self._hand_over(attempt.journal, attempt.ended(outcome, reason))
-        elif self._open.pop(claim.number, None) is not None:
+        elif claim.number in self._open:
             self._attempts.pop(claim.number, None)
-            journal = attempt.journal if attempt else None
-            self._courier.give_up(claim, outcome, reason, journal=journal)
+            self._courier.give_up(claim, outcome, reason, journal=attempt.journal if attempt else None)
+            del self._open[claim.number]
 
     def _hand_over(self, journal: Journal, record: Record) -> None:
         """Leaves an attempt that has ended to the courier, unless it was given up meanwhile."""
         self._attempts.pop(journal.claim.number, None)
-        if self._open.pop(journal.claim.number, None) is not None:
+        if journal.claim.number in self._open:  # until the courier has it: see `Drain`
             self._courier.finish(journal, record)
+            del self._open[journal.claim.number]
 
 
 def _expect_all(attempt: Attempt, found: Sequence[object]) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from sweep.errors import LateTell, Unavailable, Untold
 from sweep.parts import Parts
@@ -87,10 +88,15 @@ class Courier:
             self._training.pop(journal.attempt, None)
             self._bearers.submit(self._runs.end, journal, ended, reason)
 
+    def let_go(self, claim: Claim, reason: str) -> None:
+        """Queues a claim again and does nothing else, from another thread. Raises Untold where the database is away."""
+        with suppress(LateTell):
+            self._studies.give_up(claim, outcome="stopped", reason=reason)
+
     def abandon(self, reason: str) -> None:
-        """Queues again what is not told yet, from another thread: for a worker that cannot wait any longer."""
+        """Lets go of what is not told yet, for a worker that cannot wait any longer. Raises Untold."""
         for journal in list(self._ended.values()):
-            self._give_up(journal.claim, "stopped", reason)
+            self.let_go(journal.claim, reason)
 
     def close(self) -> None:
         """Returns once all is told; after `stop` was set that takes no longer than MLflow's answers."""

@@ -1,14 +1,17 @@
 """A worker that was asked to leave is gone in time, whatever it is in the midst of."""
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from sweep.errors import DatabaseAway, Untold
 from sweep.store import Store
 
 _REASON = "The worker was asked to leave and did not come to an end in time; the trial is tried again."
+_log = logging.getLogger(__name__)
 
 
 class _Abandoned(Protocol):
@@ -18,7 +21,7 @@ class _Abandoned(Protocol):
 class Drain:
     """While its block runs: ends the process once leaving takes longer than the drain timeout.
 
-    What is held then is queued again first.
+    What is held then is queued again first, that of the innermost block at first, as long as the database answers.
     """
 
     def __init__(self, store: Store, *, worker: str, timeout_s: float, stop: threading.Event) -> None:
@@ -51,8 +54,11 @@ class Drain:
         if self._ended.wait(self._timeout_s):
             return
         try:
-            for held in list(self._held):
+            for held in reversed(self._held):  # a trial that ends meanwhile goes from the batch to the courier
                 held.abandon(_REASON)
             self._store.sign_off(self._worker)
-        finally:  # whatever is away
+        except (DatabaseAway, Untold) as error:  # what is held counts as lost after the grace; each try takes seconds
+            facts = {"action": "not_queued_again", "worker": self._worker, "reason": str(error)}
+            _log.warning("not queued again", extra=facts)
+        finally:  # whatever goes wrong
             os._exit(0)
