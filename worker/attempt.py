@@ -43,6 +43,13 @@ class Attempt:
         """The claim."""
         return self.journal.claim
 
+    def expect(self, found: Sequence[object]) -> None:
+        """Raises MemoryError where something of a replicate is missing from what was found of each."""
+        if len(found) < len(self.positions):
+            raise MemoryError(
+                "not even a replicate by itself fits; choose a smaller model or batch, or another machine"
+            )
+
     def complete(
         self, tests: Sequence[Evaluation], *, training: Training, data: DeviceData, classes: Sequence[str], epochs: int
     ) -> Record:

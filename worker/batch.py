@@ -81,6 +81,11 @@ class Batch:
         for claim in list(self._open.values()):
             self._courier.let_go(claim, reason)
 
+    def _begin_all(self, claims: Sequence[Claim], data: DeviceData, dataset: Dataset) -> None:
+        self._checkpoints.fetch(claims)
+        for claim in claims:
+            self._each(claim, partial(self._begin, claim, data, dataset))
+
     def _begin(self, claim: Claim, data: DeviceData, dataset: Dataset) -> None:
         sweep = self._sweep
         trial = trial_spec(sweep.spec, claim.plan, claim.params, device=data.device)
@@ -112,8 +117,7 @@ class Batch:
             self._end(claim, "failed", f"{type(error).__name__}: {error}")
 
     def _train(self, data: DeviceData, dataset: Dataset) -> None:
-        for claim in list(self._open.values()):
-            self._each(claim, partial(self._begin, claim, data, dataset))
+        self._begin_all(list(self._open.values()), data, dataset)
         if not self._attempts or self._room is None:
             return
         training = Training([], data, width=self._room.width, graphs=self._settings.cuda_graphs, heed=self._wishes.heed)
@@ -177,8 +181,7 @@ class Batch:
             self._courier.settle()
         claims = self._claimed(room.trials(len(training.live), width=training.width))
         self._open |= {claim.number: claim for claim in claims}  # all of them, before anything can go wrong
-        for claim in claims:
-            self._each(claim, partial(self._begin, claim, data, dataset))
+        self._begin_all(claims, data, dataset)
         self._seat(training)
 
     def _claimed(self, trials: int) -> list[Claim]:
@@ -198,7 +201,7 @@ class Batch:
 
     def _take_in(self, attempt: Attempt, records: Sequence[EpochRecord]) -> None:
         """Logs an epoch; where it was the attempt's last one before its time, that is told."""
-        _expect_all(attempt, records)
+        attempt.expect(records)
         spec, epoch = self._sweep.spec, records[0].epoch
         attempt.journal.log(attempt.observation.add(records), step=epoch)
         failure = next((record.failure for record in records if record.failure), None)
@@ -210,7 +213,7 @@ class Batch:
                 self._end(attempt.claim, "pruned", f"Pruned after epoch {epoch}: {spec.objective} {value:.4f}.")
 
     def _finish(self, attempt: Attempt, training: Training, tests: Sequence[Evaluation], *, data: DeviceData) -> None:
-        _expect_all(attempt, tests)
+        attempt.expect(tests)
         spec = self._sweep.spec
         value = attempt.observation.value
         if not math.isfinite(value):
@@ -241,8 +244,3 @@ class Batch:
         if journal.claim.number in self._open:  # until the courier has it: see `Drain`
             self._courier.finish(journal, record)
             del self._open[journal.claim.number]
-
-
-def _expect_all(attempt: Attempt, found: Sequence[object]) -> None:
-    if len(found) < len(attempt.positions):
-        raise MemoryError("not even a replicate by itself fits; choose a smaller model or batch, or another machine")

@@ -2,15 +2,17 @@
 
 import io
 import logging
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
 
-from sweep.errors import NotFound, Unavailable
+from sweep.errors import NotFound
 from sweep.parts import Parts
+from sweep.studies import Claim
 
 from .attempt import Attempt
 from .courier import Courier
@@ -19,6 +21,10 @@ from .training.trace import State
 from .training.trainer import Training
 
 CHECKPOINT = "checkpoint.pt"
+_ASKS_AT_ONCE = 8
+_WAITS_S = 5.0
+"""For checkpoints in all: they come in well under a second each, and a cancellation is heeded within ten."""
+_ASKS_AGAIN_S = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -57,6 +63,35 @@ class Checkpoints:
         self._tracking, self._studies, self._courier = parts.tracking_once, parts.studies, courier
         self._every_s = every_s
         self._since: dict[int, float] = {}
+        self._found: Mapping[str, bytes] = {}
+        """By run, of what was fetched last."""
+        self._asks_from = 0.0
+
+    def fetch(self, claims: Sequence[Claim]) -> None:
+        """Fetches what claims may go on from, all at once and for a few seconds, since the training waits for it.
+
+        What does not come in time is begun anew, and then none is asked for during a minute.
+        """
+        runs = [claim.follows for claim in claims if claim.follows]
+        self._found = {}
+        if not runs or time.monotonic() < self._asks_from:
+            return
+        found: dict[str, bytes] = {}
+        left = iter(runs)
+        threads = [threading.Thread(target=self._ask, args=(left, found), daemon=True) for _ in runs[:_ASKS_AT_ONCE]]
+        for thread in threads:
+            thread.start()
+        until = time.monotonic() + _WAITS_S
+        for thread in threads:
+            thread.join(max(until - time.monotonic(), 0))
+        if any(thread.is_alive() for thread in threads):
+            self._asks_from = time.monotonic() + _ASKS_AGAIN_S
+            list(left)  # nobody asks for the rest of them
+            for claim in claims:
+                if claim.follows and claim.follows not in found:
+                    facts = self._courier.facts(claim) | {"action": "no_checkpoint_in_time", "run": claim.follows}
+                    _log.warning("no checkpoint in time", extra=facts)
+        self._found = dict(found)
 
     def keep(self, attempts: Iterable[Attempt], training: Training) -> None:
         """Keeps attempts as they are after this epoch, where it is time; who cannot be kept goes on all the same."""
@@ -68,7 +103,8 @@ class Checkpoints:
                     kept = attempt.observation.kept()
                     content = Checkpoint(trial=attempt.journal.trial, states=states, kept=kept).as_bytes()
                 except (RuntimeError, MemoryError):
-                    _log.warning("no checkpoint", exc_info=True, extra={"action": "no_checkpoint"})
+                    facts = self._courier.facts(attempt.claim) | {"action": "no_checkpoint"}
+                    _log.warning("no checkpoint", exc_info=True, extra=facts)
                     continue
                 self._courier.keep(attempt.journal, {CHECKPOINT: content})
 
@@ -79,22 +115,33 @@ class Checkpoints:
         """
         self._since[attempt.claim.attempt] = time.monotonic()
         follows = attempt.claim.follows
-        if follows is None:
+        if follows is None or follows not in self._found:
             return attempt
+        facts = self._courier.facts(attempt.claim) | {"follows": follows}
+        content = self._found[follows]
         try:
-            content = self._tracking.artifact(follows, CHECKPOINT)
             found = Checkpoint.from_bytes(content)
             if list(found.trial) != list(attempt.journal.trial):
                 return attempt
             epochs = attempt.observation.resume(found.kept)
-        except (NotFound, Unavailable):
-            return attempt
         except Exception:  # half a file, or one of another version
-            _log.warning("checkpoint left", exc_info=True, extra={"action": "checkpoint_left", "run": follows})
+            _log.warning("checkpoint left", exc_info=True, extra=facts | {"action": "checkpoint_left"})
             return attempt
         self._courier.keep(attempt.journal, {CHECKPOINT: content})
         for epoch, metrics, value in epochs:
             attempt.journal.log(metrics, step=epoch)
             self._studies.should_prune(attempt.claim, epoch=epoch, value=value)  # it was asked then, and went on
-        _log.info("goes on", extra={"action": "goes_on", "trial": attempt.claim.number, "follows": follows})
+        _log.info("goes on", extra=facts | {"action": "goes_on"})
         return replace(attempt, states=found.states)
+
+    def _ask(self, runs: Iterator[str], found: dict[str, bytes]) -> None:
+        for run_id in runs:
+            try:
+                found[run_id] = self._tracking.artifact(run_id, CHECKPOINT)
+            except NotFound:  # it was quick
+                continue
+            except Exception as error:  # MLflow is away, or breaks off in the middle of a file
+                _log.warning(
+                    "checkpoint left", extra={"action": "checkpoint_left", "run": run_id, "reason": str(error)}
+                )
+                return

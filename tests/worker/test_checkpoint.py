@@ -1,18 +1,23 @@
 """Long trials are checkpointed, and an attempt that follows one that was lost goes on from there."""
 
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import numpy as np
 import pytest
 import torch
 
+from sweep.errors import NotFound
 from sweep.store import Sweep
 from sweep.studies import Claim, Studies
 from sweep.tracking import Tracking
-from worker.checkpoint import CHECKPOINT, Checkpoint
+from worker import checkpoint
+from worker.checkpoint import CHECKPOINT, Checkpoint, Checkpoints
 from worker.training.cohort import Cohort
 from worker.wishes import Interrupted
 
@@ -101,6 +106,37 @@ def test_the_pruner_knows_the_epochs_before_the_interruption(
     monkeypatch.setattr(Studies, "should_prune", noted)
     eager.work_off(sweep)
     assert reported == [1, 2, 3, 4, 5]
+
+
+def test_training_does_not_wait_for_checkpoints_that_do_not_come(
+    eager: Bench, runs: Callable[[Sweep], Runs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = eager.submit(**FIELDS)
+    interrupted(eager, sweep, runs)
+    asked: list[str] = []
+    answer = threading.Event()
+
+    def hanging(self: Tracking, run_id: str, name: str) -> bytes:
+        asked.append(run_id)
+        answer.wait(120)
+        raise NotFound("Too late.")
+
+    monkeypatch.setattr(Tracking, "artifact", hanging)
+    monkeypatch.setattr(checkpoint, "_WAITS_S", 0.1)
+    try:
+        eager.work_off(sweep)
+    finally:
+        answer.set()
+    assert [attempt.outcome for attempt in eager.slots(sweep)[0].attempts] == ["stopped", "complete"]
+    kept = Checkpoints(eager.parts, cast("Any", SimpleNamespace(facts=lambda claim: {})), every_s=0)
+    answer.clear()
+    claims = [cast("Claim", SimpleNamespace(follows=f"run {n}")) for n in range(20)]
+    began = time.monotonic()
+    kept.fetch(claims)
+    kept.fetch(claims)  # MLflow gave no answer a moment ago
+    assert time.monotonic() - began < 10
+    assert len(asked) <= 1 + 8
+    answer.set()
 
 
 def test_a_checkpoint_that_mlflow_refuses_costs_nothing(eager: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
