@@ -77,17 +77,28 @@ def worker(
         str | None, typer.Option(help="Trials to train at once: a number, or auto (measured). Default: EVENHAND_WIDTH.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of each. Default: EVENHAND_THREADS.")] = None,
+    drain_timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Time to leave in, once asked to. Default: EVENHAND_DRAIN_TIMEOUT_S."
+        ),
+    ] = None,
     processes: Annotated[
         str, typer.Option(help="Worker processes on this machine: a number, or auto (measured once; one a GPU).")
     ] = "1",
 ) -> None:
     """Runs a worker on the settings of the environment, until SIGTERM or Ctrl-C.
 
+    Asked to leave, it finishes the epoch at hand, if the time allows, and its trials are tried again by others.
     Many trials are trained at once where that was measured to pay; what cannot be stacked is trained one by one.
     """
     _check_numbers({"--width": width or "auto", "--processes": processes})
-    given = {"EVENHAND_WIDTH": width or "", "EVENHAND_THREADS": str(threads or "")}
-    os.environ.update({name: value for name, value in given.items() if value})
+    given = {
+        "EVENHAND_WIDTH": width or None,
+        "EVENHAND_THREADS": threads,
+        "EVENHAND_DRAIN_TIMEOUT_S": drain_timeout,
+    }
+    os.environ.update({name: str(value) for name, value in given.items() if value is not None})
     settings = Settings()  # what is wrong with them is said here in a line
     if processes == "1":
         os.execv(sys.executable, [sys.executable, "-m", "worker"])  # signals reach the worker itself

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     max_retry: int = Field(3, ge=0)
     """How many lost attempts of one slot are replaced."""
     drain_timeout_s: float = Field(4.0, ge=0)
-    """Seconds that a worker that is asked to leave has for the epoch at hand; then its trials are queued again."""
+    """Seconds that a worker that is asked to leave has for the epoch at hand and its checkpoints."""
     threads: int = Field(1, ge=1)
     """CPU threads of a worker; part of the numbers, since sums over several threads differ in their last bits."""
     width: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"

@@ -56,7 +56,7 @@ class Batch:
         self._settings, self._paces, self._worker, self._stop = settings, paces, worker, stop
         self._attempts: dict[int, Attempt] = {}
         self._checkpoints = Checkpoints(parts, courier, every_s=settings.checkpoint_s)
-        self._wishes = Wishes(sweep, parts.store, stop=stop)
+        self._wishes = Wishes(sweep, parts.store, worker=worker, stop=stop)
         self._room: Room | None = None
         self._filled_at = 0.0
 
@@ -125,7 +125,9 @@ class Batch:
         self._wishes.heed()
         self._fill(training, self._room, data, dataset)
         while training.live:
-            self._wishes.heed()
+            if self._stop.is_set():
+                self._checkpoints.keep(self._attempts.values(), training, leaving=True)
+                raise Interrupted("stopped", "The worker was asked to leave; the trial is tried again.")
             before = dict(self._attempts)
             by_member = {record.member: record for record in training.run_epoch()}
             for attempt in list(self._attempts.values()):

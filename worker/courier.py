@@ -82,9 +82,18 @@ class Courier:
         self._writer.submit(self._spool_and_tell, journal, record)
 
     def give_up(self, claim: Claim, outcome: Outcome, reason: str, *, journal: Journal | None) -> None:
-        """Tells at once that a claim ended without a value; then its run is ended, and keeps what was sent."""
-        ended = self._give_up(claim, outcome, reason)
-        if journal is not None:
+        """Tells at once that a claim ended without a value; then its run is ended, and keeps what was sent.
+
+        As the worker leaves a checkpoint that is still on its way goes first, for whoever claims the slot next.
+        """
+        if journal is None:
+            self._give_up(claim, outcome, reason)
+        elif outcome == "stopped" and self._stop.is_set() and journal.files:
+            self._ended[journal.attempt] = journal
+            self._training.pop(journal.attempt, None)
+            self._bearers.submit(self._hand_back, journal, reason)
+        else:
+            ended = self._give_up(claim, outcome, reason)
             self._training.pop(journal.attempt, None)
             self._bearers.submit(self._runs.end, journal, ended, reason)
 
@@ -176,6 +185,16 @@ class Courier:
             self._studies.complete(journal.claim, value=record.value, replicates=record.replicates)
         else:
             self._studies.give_up(journal.claim, outcome=record.outcome, reason=str(record.reason))
+
+    def _hand_back(self, journal: Journal, reason: str) -> None:
+        try:
+            with journal.sending:
+                self._runs.send(journal, journal.points)
+        except Exception as error:  # who follows begins at an earlier checkpoint, or anew
+            _log.warning("not sent", extra=self.facts(journal.claim) | {"action": "not_sent", "reason": str(error)})
+        ended = self._give_up(journal.claim, "stopped", reason)
+        del self._ended[journal.attempt]
+        self._runs.end(journal, ended, reason)
 
     def _give_up(self, claim: Claim, outcome: Outcome, reason: str) -> Outcome | None:
         """How the claim ended in the queue; None where somebody else ended it, or the database did not answer."""

@@ -25,32 +25,36 @@ class Interrupted(Exception):
 class Wishes:
     """Looked up between two steps, as often as it is worth."""
 
-    def __init__(self, sweep: Sweep, store: Store, *, stop: threading.Event) -> None:
+    def __init__(self, sweep: Sweep, store: Store, *, worker: str, stop: threading.Event) -> None:
         """`stop` is set when the worker is to leave."""
         self._wanted: Wanted = "run"
-        self._sweep, self._store, self._stop = sweep, store, stop
+        self._sweep, self._store, self._worker, self._stop = sweep, store, worker, stop
         self._looked_at = 0.0
 
     @property
     def takes_more(self) -> bool:
         """False while a batch is to end in peace and to begin nothing new."""
-        return self._wanted == "run"
+        return self._wanted == "run" and not self._stop.is_set()
 
     def heed(self) -> None:
-        """Goes on where nobody wants anything else. While the database is away the training waits with it.
+        """Goes on where nobody wants anything else at once. While the database is away the training waits with it.
 
         Raises:
-            Interrupted: where the worker is to leave, or the sweep was cancelled.
+            Interrupted: where the sweep was cancelled, or paused without waiting for its trials.
         """
-        if self._stop.is_set():
-            raise Interrupted("stopped", "The worker was asked to leave; the trial is tried again.")
         now = time.monotonic()
         if now - self._looked_at > _LOOK_EVERY_S:
             self._looked_at = now
             try:
                 self._wanted = self._store.wanted(self._sweep.id)
             except Exception as error:
-                _log.warning("nobody to ask", extra={"action": "nobody_to_ask", "reason": str(error)})
+                facts = {
+                    "action": "nobody_to_ask",
+                    "sweep": self._sweep.id,
+                    "worker": self._worker,
+                    "reason": str(error),
+                }
+                _log.warning("nobody to ask", extra=facts)
             if self._wanted == "cancel":
                 raise Interrupted("cancelled", "The sweep was cancelled.")
             if self._wanted == "pause_now":

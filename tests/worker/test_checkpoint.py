@@ -13,12 +13,14 @@ import pytest
 import torch
 
 from sweep.errors import NotFound
+from sweep.slots import Outcome
 from sweep.store import Sweep
 from sweep.studies import Claim, Studies
 from sweep.tracking import Tracking
 from worker import checkpoint
 from worker.checkpoint import CHECKPOINT, Checkpoint, Checkpoints
 from worker.training.cohort import Cohort
+from worker.training.trace import Trace
 from worker.wishes import Interrupted
 
 from .bench import Bench, Runs, wait_for
@@ -69,6 +71,41 @@ def test_an_attempt_goes_on_from_its_forerunners_checkpoint_and_ends_as_if_undis
         assert runs(disturbed).history(ours, key) == runs(undisturbed).history(theirs, key)
     for name in ("trajectory.parquet", "epochs.parquet"):
         assert runs(disturbed).file(ours, name) == runs(undisturbed).file(theirs, name)
+
+
+def test_a_worker_that_leaves_finishes_its_epoch_and_whoever_follows_goes_on_after_it(
+    bench: Bench, runs: Callable[[Sweep], Runs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+    ended: list[int] = []
+    kept: list[bool] = []
+    train, give_up = Cohort.train_epoch, Studies.give_up
+
+    def noted(self: Cohort) -> Trace:
+        begun.append(self.epochs[0])
+        trace = train(self)
+        ended.append(self.epochs[0])
+        return trace
+
+    def told(self: Studies, claim: Claim, *, outcome: Outcome, reason: str) -> None:
+        kept.append(CHECKPOINT in runs(sweep).files(runs(sweep).one(0)))
+        give_up(self, claim, outcome=outcome, reason=reason)
+
+    rare = replace(bench, settings=bench.settings.model_copy(update={"checkpoint_s": 20}))
+    sweep = rare.submit(**FIELDS | {"training": {"epochs": 1000, "batch_size": 2}})
+    monkeypatch.setattr(Cohort, "train_epoch", noted)
+    with monkeypatch.context() as patch, rare.worker("ann") as stop:
+        patch.setattr(Studies, "give_up", told)
+        bench.running(sweep)
+        time.sleep(2.5)  # a tenth of the time after which it is checkpointed anyway, and some more
+        stop.set()
+    assert len(begun) == len(ended) > 0
+    assert kept == [True]
+    done = ended[-1]
+    begun.clear()
+    with rare.worker("bob"):
+        wait_for(lambda: begun, what="an epoch of the next attempt")
+    assert begun[0] == done
 
 
 def test_a_second_interruption_costs_no_more_than_the_first(
