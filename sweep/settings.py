@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     """Megabytes of free disk below which no sweep is taken and no trial is begun."""
     checkpoint_s: int = Field(60, ge=0)
     """Seconds of training after which a trial is checkpointed, at the end of the epoch at hand, and again."""
+    stall_s: int = Field(900, ge=1)
+    """Seconds that a step of the training may take; then its worker counts as hanging, and ends itself."""
     curve_points: int = Field(12, ge=2)
     """Of how many epochs, at most, a trial's curves by class are in MLflow; its epochs.parquet has them all."""
     log_json: bool = False

@@ -27,6 +27,7 @@ from .members import replicates, trial_spec
 from .pace import Paces
 from .room import Room
 from .shelf import Shelf
+from .stall import Stall
 from .training.data import DeviceData
 from .training.memory import is_out_of_memory
 from .training.record import EpochRecord, Evaluation
@@ -60,11 +61,10 @@ class Batch:
         self._room: Room | None = None
         self._filled_at = 0.0
 
-    def run(self, shelf: Shelf) -> None:
+    def run(self, shelf: Shelf, stall: Stall) -> None:
         """Brings every claim to its end; whatever goes wrong ends the claims with its reason and comes no further."""
         try:
-            data, dataset = shelf.fetch(self._sweep, self._scenario)
-            self._train(data, dataset)
+            self._train(*shelf.fetch(self._sweep, self._scenario), stall)
         except Interrupted as interruption:
             self._end_all(interruption.outcome, interruption.reason)
         except Unavailable as error:
@@ -116,11 +116,12 @@ class Batch:
             _log.exception("trial failed", extra=self._courier.facts(claim) | {"action": "trial_failed"})
             self._end(claim, "failed", f"{type(error).__name__}: {error}")
 
-    def _train(self, data: DeviceData, dataset: Dataset) -> None:
+    def _train(self, data: DeviceData, dataset: Dataset, stall: Stall) -> None:
         self._begin_all(list(self._open.values()), data, dataset)
         if not self._attempts or self._room is None:
             return
-        training = Training([], data, width=self._room.width, graphs=self._settings.cuda_graphs, heed=self._wishes.heed)
+        heed = stall.between(self._wishes.heed)
+        training = Training([], data, width=self._room.width, graphs=self._settings.cuda_graphs, heed=heed)
         self._seat(training)
         self._wishes.heed()
         self._fill(training, self._room, data, dataset)
@@ -129,16 +130,15 @@ class Batch:
                 self._checkpoints.keep(self._attempts.values(), training, leaving=True)
                 raise Interrupted("stopped", "The worker was asked to leave; the trial is tried again.")
             before = dict(self._attempts)
-            by_member = {record.member: record for record in training.run_epoch()}
+            with stall.epoch():
+                by_member = {record.member: record for record in training.run_epoch()}
             for attempt in list(self._attempts.values()):
                 records = [by_member[position] for position in attempt.positions if position in by_member]
                 self._each(attempt.claim, partial(self._take_in, attempt, records))
             self._finish_those_at_their_end(training, by_member, data=data)
             self._checkpoints.keep(self._attempts.values(), training)
             gone = before.keys() - self._attempts.keys()
-            if gone:
-                held = set(training.held)
-                training.drop(p for number in gone for p in before[number].positions if p in held)
+            training.drop({p for number in gone for p in before[number].positions}.intersection(training.held))
             if gone or time.monotonic() - self._filled_at > _LOOK_EVERY_S:
                 self._fill(training, self._room, data, dataset)
 

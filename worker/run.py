@@ -24,6 +24,7 @@ from .lifeline import Lifeline
 from .pace import Paces
 from .shelf import Shelf
 from .spool import Spool
+from .stall import Stall
 
 _IDLE_S = 0.5
 """Between two looks at an empty queue."""
@@ -59,6 +60,7 @@ def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) 
     with (
         Drain(parts.store, worker=name, timeout_s=settings.drain_timeout_s, stop=stop) as drain,
         Lifeline(parts.store, worker=name, interval_s=settings.heartbeat_interval_s),
+        Stall(worker=name, limit_s=settings.stall_s) as stall,
         drain.holding(courier),
         closing(courier),
     ):
@@ -69,7 +71,7 @@ def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) 
                 batch = _next_batch(parts, settings, courier, paces, name=name, stop=stop) if has_space else None
                 if batch is not None:
                     with drain.holding(batch), Caretaker(parts.reconciler, every_s=_RECONCILE_EVERY_S, busy=True):
-                        batch.run(shelf)
+                        batch.run(shelf, stall)
                 else:
                     parts.reconciler.run(busy=not courier.is_idle)
                     spool.clear(parts.store)
