@@ -1,6 +1,7 @@
 """The worker's loop: claim, train, record, tell, until it is asked to leave."""
 
 import logging
+import math
 import os
 import secrets
 import signal
@@ -28,8 +29,8 @@ from .stall import Stall
 
 _IDLE_S = 0.5
 """Between two looks at an empty queue."""
-_RECONCILE_EVERY_S = 3.0
-"""While a batch runs, from a thread: to close a sweep MLflow is asked, and no training waits for that."""
+_RECONCILE_EVERY_S = 2.0
+"""From a thread: to close a sweep MLflow is asked, and neither training nor a claim waits for that."""
 _log = logging.getLogger(__name__)
 
 
@@ -61,25 +62,37 @@ def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) 
         Drain(parts.store, worker=name, timeout_s=settings.drain_timeout_s, stop=stop) as drain,
         Lifeline(parts.store, worker=name, interval_s=settings.heartbeat_interval_s),
         Stall(worker=name, limit_s=settings.stall_s) as stall,
+        Caretaker(parts.reconciler, every_s=_RECONCILE_EVERY_S, busy=True),
         drain.holding(courier),
         closing(courier),
     ):
-        has_space = True
+        has_space, is_clear = True, False
         while not stop.is_set():
             try:
                 has_space = _has_space(settings, before=has_space)
                 batch = _next_batch(parts, settings, courier, paces, name=name, stop=stop) if has_space else None
                 if batch is not None:
-                    with drain.holding(batch), Caretaker(parts.reconciler, every_s=_RECONCILE_EVERY_S, busy=True):
+                    is_clear = False
+                    with drain.holding(batch):
                         batch.run(shelf, stall)
                 else:
-                    parts.reconciler.run(busy=not courier.is_idle)
+                    if not is_clear and courier.is_idle:
+                        _give_up_forgotten(parts, name=name)
+                        is_clear = True
                     spool.clear(parts.store)
             except Exception:  # a store that is away costs time, never the worker
                 _log.exception("worker stumbled", extra={"action": "worker_stumbled", "worker": name})
-                batch = None
+                batch, is_clear = None, False
             if batch is None:
                 stop.wait(_IDLE_S)
+
+
+def _give_up_forgotten(parts: Parts, *, name: str) -> None:
+    """Gives up what bears the name of a worker that holds nothing: an error amid a claim or a tell let go of it."""
+    for sweep in parts.store.open_sweeps():
+        slots = parts.studies.slots(sweep)
+        others = {attempt.worker for slot in slots for attempt in slot.attempts if attempt.worker} - {name}
+        parts.studies.give_up_lost(slots, workers=others, grace_s=math.inf)
 
 
 def _has_space(settings: Settings, *, before: bool) -> bool:

@@ -25,9 +25,10 @@ class Finished:
 
 @pytest.fixture(scope="session", autouse=True)
 def _hurried() -> Iterator[None]:
-    """Workers in threads look at an empty queue more often: every sweep here begins and ends with such a look."""
+    """Workers in threads look for work, and after sweeps, more often: every sweep here begins and ends with a look."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "_IDLE_S", 0.05)
+        patch.setattr(run, "_RECONCILE_EVERY_S", 0.2)
         yield
 
 

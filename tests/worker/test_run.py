@@ -1,10 +1,14 @@
 """A whole sweep, from the queue to MLflow, which is looked at through its own REST API."""
 
 import json
+import threading
+from typing import Any
 
 import pytest
 
-from .bench import metrics, params, tags
+from sweep.reconcile import Reconciler
+
+from .bench import Bench, metrics, params, tags, wait_for
 from .conftest import Finished
 
 ADAPTIVE_FILES = {"classes.png", "epochs.parquet", "trajectory.parquet"}
@@ -144,3 +148,35 @@ def test_two_dimensional_data_get_a_picture_of_the_decision_boundary(finished: F
     assert {key for key in metrics(run) if key.startswith("importance/")} == {
         "importance/first arm", "importance/second arm", "importance/third arm",
     }  # fmt: skip
+
+
+def test_a_worker_works_on_while_mlflow_keeps_a_sweep_from_closing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = threading.Event(), threading.Event()
+    close = Reconciler._close
+
+    def slow(self: Reconciler, *rest: Any, **more: Any) -> None:
+        asked.set()
+        answer.wait(120)
+        close(self, *rest, **more)
+
+    monkeypatch.setattr(Reconciler, "_close", slow)
+    first = bench.submit(alpha=0.1, replicates=1, training={"epochs": 1})
+    with bench.worker("ann"):
+        assert asked.wait(120)
+        second = bench.submit(alpha=0.2, replicates=1, training={"epochs": 1})
+        bench.parts.studies.lay(second, bench.slots(second))
+        wait_for(lambda: bench.slots(second)[0].state == "complete", what="a trial of another sweep", within_s=60)
+        assert bench.parts.store.get(first.id).ended_at is None
+        answer.set()
+        bench.ended(first)
+        bench.ended(second)
+
+
+def test_what_a_worker_claimed_and_does_not_know_of_is_tried_again(bench: Bench) -> None:
+    sweep = bench.submit(alpha=[0.1, 0.2], replicates=1, training={"epochs": 1})
+    bench.parts.studies.lay(sweep, bench.slots(sweep))
+    bench.parts.studies.claim(sweep, worker="ann", width=1)
+    bench.work_off(sweep)
+    assert [[a.outcome for a in slot.attempts] for slot in bench.slots(sweep)] == [["lost", "complete"], ["complete"]]
