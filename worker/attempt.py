@@ -10,7 +10,7 @@ from sweep.split import index_hash
 from sweep.store import Sweep
 from sweep.studies import Claim
 
-from .journal import Journal, Record
+from .journal import Journal, Record, facts
 from .observation import Observation
 from .pictures import pictures
 from .room import Room
@@ -33,6 +33,7 @@ class Attempt:
     members: Sequence[Member]
     observation: Observation
     journal: Journal
+    worker: str
     positions: Sequence[int] = ()
     """Where its members are in the training."""
     states: Sequence[State | None]
@@ -73,7 +74,8 @@ class Attempt:
             try:
                 files = self.observation.artifacts()
             except Exception:  # that may be what it fails of
-                _log.warning("no files", exc_info=True, extra={"action": "no_files", "trial": self.claim.number})
+                said = facts(self.claim, worker=self.worker) | {"action": "no_files"}
+                _log.warning("no files", exc_info=True, extra=said)
         return self.journal.record(outcome, files=files, reason=reason)
 
 
@@ -104,7 +106,7 @@ def start_attempt(
         curve_points=curve_points,
     )
     states = [None] * len(members)
-    return Attempt(members=members, observation=observation, journal=journal, states=states)
+    return Attempt(members=members, observation=observation, journal=journal, worker=worker, states=states)
 
 
 def _identity(member: Member) -> str:

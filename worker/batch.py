@@ -55,6 +55,7 @@ class Batch:
         self._open = {claim.number: claim for claim in claims}
         self._store, self._studies, self._courier = parts.store, parts.studies, courier
         self._settings, self._paces, self._worker, self._stop = settings, paces, worker, stop
+        self._facts = {"sweep": sweep.id, "worker": worker}
         self._attempts: dict[int, Attempt] = {}
         self._checkpoints = Checkpoints(parts, courier, every_s=settings.checkpoint_s)
         self._wishes = Wishes(sweep, parts.store, worker=worker, stop=stop)
@@ -72,7 +73,7 @@ class Batch:
         except EvenhandError as error:
             self._end_all("failed", str(error))
         except Exception as error:  # one trial's misfortune, whatever it is, never costs the worker
-            _log.exception("batch failed", extra={"action": "batch_failed", "sweep": self._sweep.id})
+            _log.exception("batch failed", extra=self._facts | {"action": "batch_failed"})
             # Where memory is short it is no trial's fault, and may be enough another time.
             self._end_all("lost" if is_out_of_memory(error) else "failed", f"{type(error).__name__}: {error}")
 
@@ -166,7 +167,7 @@ class Batch:
             scarce = is_out_of_memory(error) and (len(new) > 1 or bool(training.live))
             for attempt in new[len(new) // 2 :] if scarce else new:
                 self._end(attempt.claim, "stopped" if scarce else "failed", f"{type(error).__name__}: {error}")
-            _log.warning("no place", exc_info=True, extra={"action": "no_place", "sweep": self._sweep.id})
+            _log.warning("no place", exc_info=True, extra=self._facts | {"action": "no_place"})
         else:
             for attempt in new:
                 seats = list(islice(positions, len(attempt.members)))
@@ -198,7 +199,7 @@ class Batch:
                         self._sweep, worker=self._worker, width=width, workers=workers, plan=plan
                     )
         except Exception:  # those in training go on; what was claimed in vain is queued again after the batch
-            _log.warning("no further claim", exc_info=True, extra={"action": "no_claim", "sweep": self._sweep.id})
+            _log.warning("no further claim", exc_info=True, extra=self._facts | {"action": "no_claim"})
         return claims
 
     def _take_in(self, attempt: Attempt, records: Sequence[EpochRecord]) -> None:

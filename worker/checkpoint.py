@@ -4,7 +4,7 @@ import io
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -63,8 +63,8 @@ class Checkpoints:
         self._tracking, self._studies, self._courier = parts.tracking_once, parts.studies, courier
         self._every_s = every_s
         self._since: dict[int, float] = {}
-        self._found: Mapping[str, bytes] = {}
-        """By run, of what was fetched last."""
+        self._found: dict[str, bytes] = {}
+        """By run, what was fetched and nobody went on from yet."""
         self._asks_from = 0.0
 
     def fetch(self, claims: Sequence[Claim]) -> None:
@@ -72,13 +72,16 @@ class Checkpoints:
 
         What does not come in time is begun anew, and then none is asked for during a minute.
         """
-        runs = [claim.follows for claim in claims if claim.follows]
+        runs = {claim.follows: claim for claim in claims if claim.follows}
         self._found = {}
         if not runs or time.monotonic() < self._asks_from:
             return
         found: dict[str, bytes] = {}
-        left = iter(runs)
-        threads = [threading.Thread(target=self._ask, args=(left, found), daemon=True) for _ in runs[:_ASKS_AT_ONCE]]
+        left = iter(runs.items())
+        threads = [
+            threading.Thread(target=self._ask, args=(left, found), daemon=True)
+            for _ in range(min(len(runs), _ASKS_AT_ONCE))
+        ]
         for thread in threads:
             thread.start()
         until = time.monotonic() + _WAITS_S
@@ -87,9 +90,9 @@ class Checkpoints:
         if any(thread.is_alive() for thread in threads):
             self._asks_from = time.monotonic() + _ASKS_AGAIN_S
             list(left)  # nobody asks for the rest of them
-            for claim in claims:
-                if claim.follows and claim.follows not in found:
-                    facts = self._courier.facts(claim) | {"action": "no_checkpoint_in_time", "run": claim.follows}
+            for run_id, claim in runs.items():
+                if run_id not in found:
+                    facts = self._courier.facts(claim) | {"action": "no_checkpoint_in_time", "follows": run_id}
                     _log.warning("no checkpoint in time", extra=facts)
         self._found = dict(found)
 
@@ -120,10 +123,10 @@ class Checkpoints:
         """
         self._since[attempt.claim.attempt] = time.monotonic()
         follows = attempt.claim.follows
-        if follows is None or follows not in self._found:
+        content = self._found.pop(follows, None) if follows else None
+        if content is None:
             return attempt
         facts = self._courier.facts(attempt.claim) | {"follows": follows}
-        content = self._found[follows]
         try:
             found = Checkpoint.from_bytes(content)
             if list(found.trial) != list(attempt.journal.trial):
@@ -139,14 +142,13 @@ class Checkpoints:
         _log.info("goes on", extra=facts | {"action": "goes_on"})
         return replace(attempt, states=found.states)
 
-    def _ask(self, runs: Iterator[str], found: dict[str, bytes]) -> None:
-        for run_id in runs:
+    def _ask(self, runs: Iterator[tuple[str, Claim]], found: dict[str, bytes]) -> None:
+        for run_id, claim in runs:
             try:
                 found[run_id] = self._tracking.artifact(run_id, CHECKPOINT)
             except NotFound:  # it was quick
                 continue
             except Exception as error:  # MLflow is away, or breaks off in the middle of a file
-                _log.warning(
-                    "checkpoint left", extra={"action": "checkpoint_left", "run": run_id, "reason": str(error)}
-                )
+                facts = {"action": "checkpoint_left", "follows": run_id, "reason": str(error)}
+                _log.warning("checkpoint left", extra=self._courier.facts(claim) | facts)
                 return

@@ -28,9 +28,9 @@ def attempt() -> Attempt:
                 validation=Evaluation(confusion_CC=np.array([(4, 0), (1, 3)]), nll=1.0), seconds=0.1, failure=None,
             )
         ])  # fmt: skip
-    claim = cast("Claim", SimpleNamespace(number=0, attempt=1))
+    claim = cast("Claim", SimpleNamespace(sweep="s1", number=0, attempt=1))
     journal = Journal(claim=claim, sweep=cast("Any", None), trial=["a"], name="a trial", params={}, tags={})
-    return Attempt(members=[], observation=observation, journal=journal, states=[])
+    return Attempt(members=[], observation=observation, journal=journal, worker="ann", states=[])
 
 
 def test_the_last_epoch_of_a_pruned_trial_is_whole_in_its_record(attempt: Attempt) -> None:
@@ -42,9 +42,15 @@ def test_the_last_epoch_of_a_pruned_trial_is_whole_in_its_record(attempt: Attemp
     assert set(record.files) == {"classes.png", "epochs.parquet", "trajectory.parquet"}
 
 
-def test_a_trial_that_fails_of_its_picture_fails_without_it(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_that_fails_of_its_picture_fails_without_it_and_the_log_says_whose(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def broken(self: Observation) -> dict[str, bytes]:
         raise ValueError("no such colour")
 
     monkeypatch.setattr(Observation, "artifacts", broken)
     assert attempt.ended("failed", "ValueError: no such colour").files == {}
+    said = caplog.records[-1].__dict__
+    assert {name: said[name] for name in ("sweep", "trial", "attempt", "worker")} == {
+        "sweep": "s1", "trial": 0, "attempt": 1, "worker": "ann",
+    }  # fmt: skip
