@@ -17,6 +17,7 @@ from sweep.studies import Claim
 from .attempt import Attempt
 from .courier import Courier
 from .observation import Kept
+from .training.memory import while_memory_lasts
 from .training.trace import State
 from .training.trainer import Training
 
@@ -106,15 +107,13 @@ class Checkpoints:
             since = self._since[attempt.claim.attempt]
             if attempt.observation.has_epochs and time.monotonic() - since >= every_s:
                 self._since[attempt.claim.attempt] = time.monotonic()
-                try:
+                with while_memory_lasts():
                     states = training.states(attempt.positions)
                     kept = attempt.observation.kept()
                     content = Checkpoint(trial=attempt.journal.trial, states=states, kept=kept).as_bytes()
-                except (RuntimeError, MemoryError):
-                    facts = self._courier.facts(attempt.claim) | {"action": "no_checkpoint"}
-                    _log.warning("no checkpoint", exc_info=True, extra=facts)
+                    self._courier.keep(attempt.journal, {CHECKPOINT: content})
                     continue
-                self._courier.keep(attempt.journal, {CHECKPOINT: content})
+                _log.warning("no checkpoint", extra=self._courier.facts(attempt.claim) | {"action": "no_checkpoint"})
 
     def resumed(self, attempt: Attempt) -> Attempt:
         """The attempt, going on from where the one that it follows had come to, if that is known.
