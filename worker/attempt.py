@@ -1,8 +1,9 @@
 """A claim in training, and what is seen of it."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 from sweep.plan import Scenario
 from sweep.slots import Outcome
@@ -16,6 +17,7 @@ from .pictures import pictures
 from .room import Room
 from .run_record import run_name, run_params, run_tags
 from .training.data import DeviceData
+from .training.memory import is_out_of_memory
 from .training.record import Evaluation
 from .training.trace import State
 from .training.trainer import Training
@@ -24,6 +26,14 @@ from .training.trial import Member
 _FORMAT = 2
 """Of what is kept of a trial, the layout of the models' tensors included: another one is left."""
 _log = logging.getLogger(__name__)
+
+
+class Crowded(Exception):
+    """Raised where an attempt has too little memory beside others."""
+
+
+class TooLarge(Exception):
+    """Raised where an attempt has too little memory by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +54,22 @@ class Attempt:
         """The claim."""
         return self.journal.claim
 
-    def expect(self, found: Sequence[object]) -> None:
-        """Raises MemoryError where something of a replicate is missing from what was found of each."""
+    def seated(self, positions: Iterable[int]) -> Self:
+        """The attempt with its members at these positions, where they have begun with their states."""
+        return replace(self, positions=list(positions), states=[None] * len(self.members))
+
+    def expect(self, found: Sequence[object], training: Training) -> None:
+        """Raises where nothing was found of a replicate: it was left out of the training.
+
+        Raises:
+            Crowded: if there was too little memory for it beside other attempts.
+            TooLarge: if there was too little for it though nobody else was held.
+        """
         if len(found) < len(self.positions):
-            raise MemoryError(
-                "not even a replicate by itself fits; choose a smaller model or batch, or another machine"
-            )
+            beside = set[int]().union(*(training.left_out.get(position, ()) for position in self.positions))
+            if beside.difference(self.positions):
+                raise Crowded("There was too little memory for it beside others; it is tried again.")
+            raise TooLarge("Not even a replicate by itself fits; choose a smaller model or batch, or another machine.")
 
     def complete(
         self, tests: Sequence[Evaluation], *, training: Training, data: DeviceData, classes: Sequence[str], epochs: int
@@ -115,3 +135,8 @@ def _identity(member: Member) -> str:
         f"format {_FORMAT}: {member.trial} seed {member.seed} rows {index_hash(member.train_index)}"
         f" {index_hash(member.validation_index)}"
     )
+
+
+def outcome_of(error: Exception) -> Literal["failed", "lost"]:
+    """How an error ends an attempt: where memory is short it is no trial's fault, and may be enough another time."""
+    return "lost" if is_out_of_memory(error) else "failed"

@@ -19,7 +19,7 @@ from sweep.slots import Outcome
 from sweep.store import Sweep
 from sweep.studies import Claim
 
-from .attempt import Attempt, start_attempt
+from .attempt import Attempt, Crowded, outcome_of, start_attempt
 from .checkpoint import Checkpoints
 from .courier import Courier
 from .journal import Journal, Record
@@ -74,8 +74,7 @@ class Batch:
             self._end_all("failed", str(error))
         except Exception as error:  # one trial's misfortune, whatever it is, never costs the worker
             _log.exception("batch failed", extra=self._facts | {"action": "batch_failed"})
-            # Where memory is short it is no trial's fault, and may be enough another time.
-            self._end_all("lost" if is_out_of_memory(error) else "failed", f"{type(error).__name__}: {error}")
+            self._end_all(outcome_of(error), f"{type(error).__name__}: {error}")
 
     def abandon(self, reason: str) -> None:
         """Lets go of what is still in training, for a worker that cannot wait any longer. Raises Untold."""
@@ -92,7 +91,8 @@ class Batch:
         trial = trial_spec(sweep.spec, claim.plan, claim.params, device=data.device)
         members = replicates(trial, spec=sweep.spec, scenario=self._scenario, dataset=dataset)
         if self._room is None:
-            self._room = Room.of(members, data, width=self._settings.width, paces=self._paces)
+            heed = self._wishes.heed
+            self._room = Room.of(members, data, width=self._settings.width, paces=self._paces, heed=heed)
         attempt = start_attempt(
             claim, members, sweep=sweep, scenario=self._scenario, data=data, content=dataset.info.content,
             room=self._room, curve_points=self._settings.curve_points, worker=self._worker,
@@ -111,11 +111,13 @@ class Batch:
             step()
         except LateTell as error:
             self._end(claim, "lost", str(error))
+        except Crowded as error:
+            self._end(claim, "stopped", str(error))
         except (Interrupted, Unavailable):
             raise
         except Exception as error:
             _log.exception("trial failed", extra=self._courier.facts(claim) | {"action": "trial_failed"})
-            self._end(claim, "failed", f"{type(error).__name__}: {error}")
+            self._end(claim, outcome_of(error), f"{type(error).__name__}: {error}")
 
     def _train(self, data: DeviceData, dataset: Dataset, stall: Stall) -> None:
         self._begin_all(list(self._open.values()), data, dataset)
@@ -135,7 +137,7 @@ class Batch:
                 by_member = {record.member: record for record in training.run_epoch()}
             for attempt in list(self._attempts.values()):
                 records = [by_member[position] for position in attempt.positions if position in by_member]
-                self._each(attempt.claim, partial(self._take_in, attempt, records))
+                self._each(attempt.claim, partial(self._take_in, attempt, training, records))
             self._finish_those_at_their_end(training, by_member, data=data)
             self._checkpoints.keep(self._attempts.values(), training)
             gone = before.keys() - self._attempts.keys()
@@ -170,8 +172,7 @@ class Batch:
             _log.warning("no place", exc_info=True, extra=self._facts | {"action": "no_place"})
         else:
             for attempt in new:
-                seats = list(islice(positions, len(attempt.members)))
-                self._attempts[attempt.claim.number] = replace(attempt, positions=seats)
+                self._attempts[attempt.claim.number] = attempt.seated(islice(positions, len(attempt.members)))
             return
         if scarce and self._room is not None:  # not before the error, and with it what had been built, is gone
             self._seat(training)
@@ -202,9 +203,9 @@ class Batch:
             _log.warning("no further claim", exc_info=True, extra=self._facts | {"action": "no_claim"})
         return claims
 
-    def _take_in(self, attempt: Attempt, records: Sequence[EpochRecord]) -> None:
+    def _take_in(self, attempt: Attempt, training: Training, records: Sequence[EpochRecord]) -> None:
         """Logs an epoch; where it was the attempt's last one before its time, that is told."""
-        attempt.expect(records)
+        attempt.expect(records, training)
         spec, epoch = self._sweep.spec, records[0].epoch
         attempt.journal.log(attempt.observation.add(records), step=epoch)
         failure = next((record.failure for record in records if record.failure), None)
@@ -216,7 +217,7 @@ class Batch:
                 self._end(attempt.claim, "pruned", f"Pruned after epoch {epoch}: {spec.objective} {value:.4f}.")
 
     def _finish(self, attempt: Attempt, training: Training, tests: Sequence[Evaluation], *, data: DeviceData) -> None:
-        attempt.expect(tests)
+        attempt.expect(tests, training)
         spec = self._sweep.spec
         value = attempt.observation.value
         if not math.isfinite(value):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sweep.store import Sweep
+from worker.attempt import Attempt
 from worker.training.cohort import Cohort
 from worker.training.evaluation import Counts
 from worker.training.trace import State
@@ -41,8 +42,8 @@ def test_a_trial_without_memory_fails_alone_and_says_what_to_do(
     monkeypatch.setattr(Cohort, work, short)
     sweep = bench.submit(**THREE)
     bench.work_off(sweep, width=3)
-    one, failed, other = bench.last_attempts(sweep)
-    assert (one.outcome, failed.outcome, other.outcome) == ("complete", "failed", "complete")
+    assert outcomes(bench, sweep) == [["complete"], ["stopped", "failed"], ["complete"]]  # at first beside the others
+    failed = bench.last_attempts(sweep)[1]
     assert failed.reason is not None
     assert "choose a smaller model or batch" in failed.reason
 
@@ -112,3 +113,21 @@ def test_a_trial_goes_on_where_there_is_no_memory_for_its_checkpoint(
     always.work_off(sweep, width=3)
     assert asked
     assert outcomes(bench, sweep) == [["complete"]] * 3
+
+
+def test_a_trial_without_memory_for_its_pictures_is_taken_up_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete, calls = Attempt.complete, 0
+
+    def short(self: Attempt, *args: object, **kwargs: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise too_much()
+        return complete(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Attempt, "complete", short)
+    sweep = bench.submit(**THREE)
+    bench.work_off(sweep, width=3)
+    assert outcomes(bench, sweep) == [["lost", "complete"], ["complete"], ["complete"]]
