@@ -1,14 +1,14 @@
 """The reconciler: repairs what a crash left in between, and closes the sweeps whose trials have all ended.
 
 It runs in every worker and in the API, anywhere at once: a lease in the database lets one at a time look at a sweep,
-and every step may be done twice.
+and every step may be done twice. Who was stopped for longer than its lease finds that out before it queues anything;
+what it queues in the moment after is never claimed, and ended by the next look.
 """
 
 import logging
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
@@ -20,8 +20,8 @@ from .summary import write_summary
 from .tracking import RUN_STATUSES, Tracking
 
 _LEASE_S = 120.0
-"""Far longer than a look takes, 256 slots being laid at most and MLflow being asked once; it is extended before a
-sweep is closed. A process that dies while it looks holds the others up for so long."""
+"""Far longer than a look takes, 256 slots being laid at most and MLflow being asked once; it is extended before
+anything is queued and before a sweep is closed. A process that dies while it looks holds the others up for so long."""
 _LOOK_S = 3.0
 """How long somebody else's look usually takes at most."""
 _log = logging.getLogger(__name__)
@@ -61,12 +61,13 @@ class Reconciler:
 
     def look_at(self, sweep: Sweep, *, busy: bool = False) -> None:
         """Lays what is missing of one sweep, repairs it, and closes it where all its trials have ended."""
-        with self._lease(sweep) as extend:
+        with suppress(_LookedAt), self._lease(sweep) as extend:
             found = self._store.get(sweep.id)
-            if extend is None or found.ended_at is not None:
+            if found.ended_at is not None:
                 return
-            slots = self._repaired(found, busy=busy)
-            if has_ended(progress(slots)) and extend():
+            slots = self._repaired(found, extend, busy=busy)
+            if has_ended(progress(slots)):
+                extend()
                 self._close(found, slots)
 
     def retry(self, sweep: Sweep) -> None:
@@ -86,29 +87,31 @@ class Reconciler:
         with self._lease(sweep) as extend:
             found = self._store.get(sweep.id)
             slots = self._studies.slots(found)
-            if extend is None:
-                raise _LookedAt(f"Sweep {sweep.id} is being looked after; ask again in a moment.")
             if found.wanted == "cancel":
                 raise Conflict(f"Sweep {sweep.id} was cancelled; submit it anew.")
             if not any(slot.state == "failed" for slot in slots):
                 raise Conflict(f"No trial of sweep {sweep.id} has failed; there is nothing to try again.")
+            extend()
             if found.ended_at is not None:  # before anything waits: a sweep without work is closed again
                 self._store.reopen(sweep.id)
             self._studies.retry(found, slots)
 
     @contextmanager
-    def _lease(self, sweep: Sweep) -> Iterator[Callable[[], bool] | None]:
-        """A lease on the sweep and how to extend it; None where somebody else has it."""
+    def _lease(self, sweep: Sweep) -> Iterator[Callable[[], None]]:
+        """A lease on the sweep and how to extend it, both of which raise _LookedAt where somebody else has it."""
         name, holder = f"reconcile/{sweep.id}", f"{self._holder}/{secrets.token_hex(4)}"
-        if not self._store.lease(name, holder=holder, seconds=_LEASE_S):
-            yield None
-            return
+
+        def insist_on(has_it: bool) -> None:
+            if not has_it:
+                raise _LookedAt(f"Sweep {sweep.id} is being looked after; ask again in a moment.")
+
+        insist_on(self._store.lease(name, holder=holder, seconds=_LEASE_S))
         try:
-            yield partial(self._store.extend, name, holder=holder, seconds=_LEASE_S)
+            yield lambda: insist_on(self._store.extend(name, holder=holder, seconds=_LEASE_S))
         finally:
             self._store.release(name, holder=holder)
 
-    def _repaired(self, sweep: Sweep, *, busy: bool) -> list[Slot]:
+    def _repaired(self, sweep: Sweep, extend: Callable[[], None], *, busy: bool) -> list[Slot]:
         """The sweep's slots after whatever was amiss is put right."""
         slots = self._studies.slots(sweep)
         living = self._store.living(grace_s=self._grace_s) - (set() if busy else {self._holder})
@@ -118,8 +121,9 @@ class Reconciler:
         if sweep.wanted == "cancel":
             changed = self._studies.cancel_waiting(slots)
         else:
+            extend()
             laid, requeued = self._studies.lay(sweep, slots), self._studies.requeue_due(sweep, slots)
-            changed = laid or requeued
+            changed = self._studies.end_doubles(slots) or laid or requeued
         for attempt in lost:
             if attempt.run_id is not None:
                 self._tracking.end(attempt.run_id, "KILLED", reason="The worker was lost.")

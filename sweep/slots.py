@@ -12,6 +12,8 @@ Outcome = Literal["complete", "pruned", "failed", "cancelled", "lost", "stopped"
 SLOT_STATES: tuple[SlotState, ...] = ("waiting", "running", "complete", "pruned", "failed", "cancelled")
 _REQUEUED: frozenset[Outcome] = frozenset({"lost", "stopped"})
 """Ends that are nobody's fault but the worker's: it died, or it was asked to leave."""
+_SPEAKING: frozenset[Outcome | None] = frozenset({None, "complete", "pruned"})
+"""Of an attempt that lives or has done its slot: no later one counts."""
 
 
 class Replicate(TypedDict):
@@ -52,7 +54,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """A trial number of the sweep with its attempts, the earliest first; the last one speaks for the slot."""
+    """A trial number of the sweep with its attempts, the earliest first."""
 
     number: int
     plan: StudyPlan
@@ -65,11 +67,11 @@ class Slot:
     @property
     def state(self) -> SlotState:
         """The trial's state as users see it; a lost attempt that will be replaced leaves its slot waiting."""
-        if not self.attempts:
+        if self.last is None:
             return "waiting" if self.is_wanted else "cancelled"
-        if self.attempts[-1].waits or self.is_due:
+        if self.last.waits or self.is_due:
             return "waiting"
-        outcome = self.attempts[-1].outcome
+        outcome = self.last.outcome
         if outcome is None:
             return "running"
         if outcome == "stopped":
@@ -79,15 +81,24 @@ class Slot:
     @property
     def is_due(self) -> bool:
         """True where the last attempt was lost or stopped, and another one is owed."""
-        if not self.is_wanted or not self.attempts or self.attempts[-1].outcome not in _REQUEUED:
+        if not self.is_wanted or self.last is None or self.last.outcome not in _REQUEUED:
             return False
         since = max((at for at, attempt in enumerate(self.attempts) if attempt.asked), default=0)
         return sum(attempt.outcome == "lost" for attempt in self.attempts[since:]) <= self.max_retry
 
     @property
     def last(self) -> Attempt | None:
-        """The attempt that speaks for the slot."""
-        return self.attempts[-1] if self.attempts else None
+        """The attempt that speaks for the slot: the last one, as nothing is queued after one that lives or has done it.
+
+        Where something was by mistake (`doubles`), it is the first of these.
+        """
+        speaking = (attempt for attempt in self.attempts if attempt.outcome in _SPEAKING)
+        return next(speaking, self.attempts[-1] if self.attempts else None)
+
+    @property
+    def doubles(self) -> list[Attempt]:
+        """Attempts that live though an earlier one lives or has done the slot."""
+        return [attempt for attempt in self.attempts if attempt.outcome is None and attempt is not self.last]
 
     @property
     def params(self) -> dict[str, float | str]:

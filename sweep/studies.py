@@ -22,7 +22,7 @@ from .slots import Attempt, Outcome, Replicate, Slot
 from .store import Sweep
 from .trials import Trials
 
-_WAITING, _RUNNING, _FAIL = (TrialState.WAITING,), (TrialState.RUNNING,), TrialState.FAIL
+_LIVE_OR_DONE = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 _MAX_WAITING = 256
 """A slot takes about 4 ms on SQLite, and a claim reads every one that waits."""
 _MAX_DRAWN = 32
@@ -86,20 +86,21 @@ class Studies:
     ) -> list[Claim]:
         """Up to `width` waiting slots of one study of the sweep, of `plan` if given, now running and held by `worker`.
 
-        So that others find work too, a worker holds no more of a study than if `workers` shared alike what waits and
-        runs there, and what the study's sampler lets be in training at once.
+        None whose slot has an earlier attempt that lives or is done. So that others find work too, a worker holds no
+        more of a study than if `workers` shared alike what waits and runs there, and what the study's sampler lets be
+        in training at once.
         """
         for one in sweep.studies if plan is None else (plan,):
-            waiting = self._trials.of(sweep, one, states=_WAITING)
-            if not waiting:
-                continue
-            running = self._trials.of(sweep, one, states=_RUNNING)
+            trials = self._trials.of(sweep, one, states=_LIVE_OR_DONE)
+            first = {trial.user_attrs["slot"]: trial for trial in reversed(trials)}
+            waiting = [first[slot] for slot in sorted(first) if first[slot].state == TrialState.WAITING]
+            running = [trial for trial in trials if trial.state == TrialState.RUNNING]
             held = sum(trial.user_attrs.get("worker") == worker for trial in running)
             most = at_once(sweep.spec)
             share = math.ceil(min(len(waiting) + len(running), most) / workers)
             room = min(width, share - held, most - len(running))
             claims: list[Claim] = []
-            for trial in sorted(waiting, key=lambda trial: trial.user_attrs["slot"]):
+            for trial in waiting:
                 if len(claims) < room and self._trials.take(trial._trial_id):
                     claims += self._suggested(sweep, one, trial, worker=worker)
             if claims:
@@ -117,7 +118,7 @@ class Studies:
 
     def give_up(self, claim: Claim, *, outcome: Outcome, reason: str) -> None:
         """Tells that an attempt ended without a value, and why. Raises LateTell and Untold."""
-        state = TrialState.PRUNED if outcome == "pruned" else _FAIL
+        state = TrialState.PRUNED if outcome == "pruned" else TrialState.FAIL
         self._tell(claim, state, None, outcome=outcome, reason=reason)
 
     def note_run(self, claim: Claim, run_id: str) -> None:
@@ -131,31 +132,21 @@ class Studies:
     def slots(self, sweep: Sweep) -> list[Slot]:
         """Every slot of the sweep by number; one that is not laid yet waits without an attempt."""
         found: list[Slot] = []
+        is_wanted = sweep.wanted != "cancel"
         for plan in sweep.studies:
             attempts: dict[int, list[Attempt]] = {number: [] for number in plan.numbers}
             for trial in self._trials.of(sweep, plan):
                 attempts[trial.user_attrs["slot"]].append(attempt_of(trial))
             found += [
-                Slot(
-                    number=number,
-                    plan=plan,
-                    attempts=tuple(tried),
-                    max_retry=self._max_retry,
-                    is_wanted=sweep.wanted != "cancel",
-                )
+                Slot(number=number, plan=plan, attempts=tuple(tried), max_retry=self._max_retry, is_wanted=is_wanted)
                 for number, tried in attempts.items()
             ]
         return found
 
     def cancel_waiting(self, slots: Sequence[Slot]) -> bool:
         """Ends every attempt that waits, running ones are their workers' to end; True where there was one."""
-        ended = [
-            self._end(attempt, "cancelled", "The sweep was cancelled.")
-            for slot in slots
-            for attempt in slot.attempts
-            if attempt.waits
-        ]
-        return any(ended)
+        waiting = [attempt for slot in slots for attempt in slot.attempts if attempt.waits]
+        return any([self._end(attempt, "cancelled", "The sweep was cancelled.") for attempt in waiting])
 
     def give_up_lost(self, slots: Sequence[Slot], *, workers: Collection[str], grace_s: float) -> list[Attempt]:
         """Ends the running attempts whose worker is not among the living `workers`; answers them.
@@ -172,6 +163,11 @@ class Studies:
             and (attempt.worker or self._has_been_nameless(attempt, for_s=grace_s))
             and self._end(attempt, "lost", f"Worker {attempt.worker} gave no sign of life, or let go of the trial.")
         ]
+
+    def end_doubles(self, slots: Sequence[Slot]) -> bool:
+        """Ends attempts that were queued though an earlier one lived or was done; True where there was one."""
+        doubles = [attempt for slot in slots for attempt in slot.doubles]
+        return any([self._end(double, "stopped", "An earlier attempt at it was there already.") for double in doubles])
 
     def requeue_due(self, sweep: Sweep, slots: Sequence[Slot]) -> bool:
         """Queues another attempt, at the same point, of every slot that is owed one; True where one is.

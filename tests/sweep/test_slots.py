@@ -48,6 +48,23 @@ def test_the_last_attempt_speaks_for_the_slot(
     assert found.last is (attempts[-1] if attempts else None)
 
 
+@pytest.mark.parametrize("later", [attempt(waits=True), attempt(), STOPPED, attempt("complete")])
+@pytest.mark.parametrize(
+    ("before", "state"),
+    [
+        ([WAITS], "waiting"), ([RUNS], "running"), ([LOST, attempt("complete")], "complete"),
+        ([attempt("pruned")], "pruned"),
+    ],
+)  # fmt: skip
+def test_an_attempt_that_was_queued_by_mistake_does_not_speak_for_the_slot(
+    before: list[Attempt], state: SlotState, later: Attempt
+) -> None:
+    found = slot([*before, later])
+    assert (found.state, found.is_due, found.last) == (state, False, before[-1])
+    assert found.doubles == ([later] if later.outcome is None else [])
+    assert slot([LOST, later]).last is later
+
+
 @pytest.mark.parametrize(
     ("attempts", "state"), [([], "cancelled"), ([LOST], "failed"), ([STOPPED], "cancelled"), ([RUNS], "running")]
 )
