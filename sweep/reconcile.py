@@ -139,8 +139,8 @@ class Reconciler:
         state: SweepState = "finished" if counts["complete"] else "failed"
         if sweep.wanted == "cancel":
             state = "cancelled"
-        self._store.close(sweep.id, state=state, progress=counts)
-        _log.info("sweep ended", extra={"action": "sweep_ended", "sweep": sweep.id, "state": state})
+        if self._store.close(sweep.id, state=state, progress=counts, wanted=sweep.wanted):
+            _log.info("sweep ended", extra={"action": "sweep_ended", "sweep": sweep.id, "state": state})
 
     def _summarise(self, sweep: Sweep, slots: list[Slot], *, experiment_id: str) -> None:
         try:

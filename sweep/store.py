@@ -188,13 +188,11 @@ class Store(Presence):
         with self._engine.begin() as connection:
             connection.execute(update(SWEEPS).where(SWEEPS.c.id == sweep_id).values(experiment_id=experiment_id))
 
-    def close(self, sweep_id: str, *, state: SweepState, progress: Mapping[str, int]) -> bool:
-        """Marks a sweep as ended; False where somebody did so before."""
-        return self._change(sweep_id, {"ended_at": _now(), "state": state, "progress": dict(progress)})
-
     @patiently
-    def _change(self, sweep_id: str, values: Mapping[str, object]) -> bool:
-        return self._changed(sweep_id, values)
+    def close(self, sweep_id: str, *, state: SweepState, progress: Mapping[str, int], wanted: Wanted) -> bool:
+        """Marks a sweep as ended; False where it has ended already, or something else than `wanted` is wanted of it."""
+        values = {"ended_at": _now(), "state": state, "progress": dict(progress)}
+        return self._changed(sweep_id, values, SWEEPS.c.wanted == wanted)
 
     def _changed(self, sweep_id: str, values: Mapping[str, object], *conditions: ColumnElement[bool]) -> bool:
         still_open = and_(SWEEPS.c.id == sweep_id, SWEEPS.c.ended_at.is_(None), *conditions)

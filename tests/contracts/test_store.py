@@ -56,7 +56,7 @@ def test_pages_go_from_the_newest_on_and_miss_none(store: Store, submit: Submit,
 
 def test_pages_narrow_by_state_and_name(store: Store, submit: Submit) -> None:
     first, second, third = (submit(name=name) for name in ("alpha 1", "alpha_2", "beta%"))
-    store.close(second.id, state="finished", progress=COUNTS)
+    store.close(second.id, state="finished", progress=COUNTS, wanted="run")
     assert ids(store.page(limit=9, state="open")) == [third.id, first.id]
     assert ids(store.page(limit=9, state="finished")) == [second.id]
     assert ids(store.page(limit=9, state="failed")) == []
@@ -68,8 +68,9 @@ def test_pages_narrow_by_state_and_name(store: Store, submit: Submit) -> None:
 def test_a_sweep_is_closed_once(store: Store, submit: Submit) -> None:
     sweep = submit()
     assert ids(store.open_sweeps()) == [sweep.id]
-    assert store.close(sweep.id, state="finished", progress=COUNTS)
-    assert not store.close(sweep.id, state="failed", progress={})
+    assert not store.close(sweep.id, state="cancelled", progress={}, wanted="cancel")
+    assert store.close(sweep.id, state="finished", progress=COUNTS, wanted="run")
+    assert not store.close(sweep.id, state="failed", progress={}, wanted="run")
     closed = store.get(sweep.id)
     assert (closed.state, closed.progress) == ("finished", COUNTS)
     assert closed.ended_at is not None

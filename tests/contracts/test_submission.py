@@ -71,7 +71,7 @@ def test_a_key_with_another_body_is_refused_and_names_the_header_and_the_sweep(s
 
 def test_a_key_is_kept_as_long_as_its_sweep_is(store: Store, take: Take) -> None:
     sweep, _ = take(store, "mine")
-    store.close(sweep.id, state="failed", progress={})
+    store.close(sweep.id, state="failed", progress={}, wanted="run")
     found = store.submitted(Submission(key="mine", body=body()))
     assert found is not None
     assert (found.id, found.state) == (sweep.id, "failed")

@@ -84,7 +84,7 @@ def test_a_disk_that_takes_no_more_leaves_nothing_half_written(spool: Spool, tmp
 def test_what_is_left_of_sweeps_that_have_ended_or_never_were_is_cleared(bench: Bench) -> None:
     spool, folder = Spool(bench.settings.data_dir), bench.settings.data_dir / "spool"
     open_one, ended = bench.submit(), bench.submit()
-    bench.parts.store.close(ended.id, state="finished", progress={})
+    bench.parts.store.close(ended.id, state="finished", progress={}, wanted="run")
     for sweep in (open_one.id, ended.id, "20200101-00"):
         spool.keep(journal(sweep=sweep), RECORD)
     spool.clear(bench.parts.store)
