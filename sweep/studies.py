@@ -82,23 +82,23 @@ class Studies:
         return bool(missing)
 
     def claim(
-        self, sweep: Sweep, *, worker: str, width: int, workers: int = 1, plan: StudyPlan | None = None
+        self, sweep: Sweep, *, worker: str, width: int, held: int = 0, workers: int = 1, plan: StudyPlan | None = None
     ) -> list[Claim]:
         """Up to `width` waiting slots of one study of the sweep, of `plan` if given, now running and held by `worker`.
 
-        None whose slot has an earlier attempt that lives or is done. So that others find work too, a worker holds no
-        more of a study than if `workers` shared alike what waits and runs there, and what the study's sampler lets be
-        in training at once.
+        None whose slot has an earlier attempt that lives or is done. So that others find work too, a worker that has
+        `held` of the study in training gets no more than its share, were all that waits and runs there shared alike by
+        `workers`. What a sampler that models lets run at once counts trials that are trained and not told yet, too;
+        workers that claim at the same moment do not see each other, and may go beyond it together.
         """
         for one in sweep.studies if plan is None else (plan,):
             trials = self._trials.of(sweep, one, states=_LIVE_OR_DONE)
             first = {trial.user_attrs["slot"]: trial for trial in reversed(trials)}
             waiting = [first[slot] for slot in sorted(first) if first[slot].state == TrialState.WAITING]
-            running = [trial for trial in trials if trial.state == TrialState.RUNNING]
-            held = sum(trial.user_attrs.get("worker") == worker for trial in running)
+            running = sum(trial.state == TrialState.RUNNING for trial in trials)
             most = at_once(sweep.spec)
-            share = math.ceil(min(len(waiting) + len(running), most) / workers)
-            room = min(width, share - held, most - len(running))
+            share = math.ceil(min(len(waiting) + running, most) / workers)
+            room = min(width, share - held, most - running)
             claims: list[Claim] = []
             for trial in waiting:
                 if len(claims) < room and self._trials.take(trial._trial_id):

@@ -196,8 +196,9 @@ class Batch:
             workers = max(len(self._store.living(grace_s=self._settings.heartbeat_grace_s)), 1)
             for plan in self._plans:
                 if (width := trials - len(claims)) > 0:
+                    held = sum(claim.plan == plan for claim in self._open.values())
                     claims += self._studies.claim(
-                        self._sweep, worker=self._worker, width=width, workers=workers, plan=plan
+                        self._sweep, worker=self._worker, width=width, held=held, workers=workers, plan=plan
                     )
         except Exception:  # those in training go on; what was claimed in vain is queued again after the batch
             _log.warning("no further claim", exc_info=True, extra=self._facts | {"action": "no_claim"})

@@ -93,14 +93,13 @@ class ModelSweep:
         self.wanted = wanted if is_taken else self.wanted
         return is_taken
 
-    def due(self, worker: str, *, width: int, workers: int) -> list[ModelSlot]:
-        """What a claim gets: the first waiting slots of the first study in which the worker has a share left."""
+    def due(self, *, width: int, workers: int) -> list[ModelSlot]:
+        """What a claim of one that trains nothing gets: the first waiting slots of the first study, to its share."""
         for study in sorted({slot.study for slot in self.slots}):
             waiting = [slot for slot in self.slots if (slot.study, slot.state) == (study, "waiting")]
             running = [slot for slot in self.slots if (slot.study, slot.state) == (study, "running")]
             share = math.ceil(min(len(waiting) + len(running), self.most) / workers)
-            held = sum(slot.holder == worker for slot in running)
-            room = int(min(width, share - held, self.most - len(running)))
+            room = int(min(width, share, self.most - len(running)))
             if waiting and room > 0:
                 return waiting[:room]
         return []

@@ -91,7 +91,7 @@ class Staff(RuleBasedStateMachine):
             self.read[seat] = [(sweep, models[sweep.id]) for sweep in process.store.open_sweeps()]
             assert [model for _, model in self.read[seat]] == [model for model in self.models if model.state is None]
         wanted = [(sweep, model) for sweep, model in self.read[seat] if sweep.wanted == "run"]
-        found = ((model, model.due(name, width=width, workers=workers)) for _, model in wanted)
+        found = ((model, model.due(width=width, workers=workers)) for _, model in wanted)
         model, due = next(((model, due) for model, due in found if due), (None, []))
         attempts = [len(slot.outcomes) for slot in due]
         taken: list[tuple[Claim, str]] = []

@@ -95,13 +95,15 @@ def test_workers_share_what_waits_and_runs_in_a_study(studies: Studies, laid: Su
     sweep = laid(trials=7, baselines=["focal"], sampler="random", imbalance=ONE_RATIO)
     adaptive, focal = sweep.studies
 
-    def claimed(worker: str, plan: StudyPlan, width: int = 99) -> list[int]:
-        return [claim.number for claim in studies.claim(sweep, worker=worker, width=width, workers=2, plan=plan)]
+    def claimed(worker: str, plan: StudyPlan, width: int = 99, held: int = 0) -> list[int]:
+        claims = studies.claim(sweep, worker=worker, width=width, held=held, workers=2, plan=plan)
+        return [claim.number for claim in claims]
 
     assert claimed("ann", adaptive) == [0, 1, 2, 3]
-    assert claimed("ann", adaptive) == []  # she has her half
+    assert claimed("ann", adaptive, held=4) == []  # she has her half
     assert claimed("bob", adaptive, width=2) == [4, 5]
-    assert claimed("bob", adaptive) == [6]
+    assert claimed("bob", adaptive, held=4) == []
+    assert claimed("ann", adaptive, held=1) == [6]  # three of hers are trained, and are told when MLflow is back
     assert claimed("bob", focal, width=0) == []
     assert claimed("bob", focal) == [7]
 
