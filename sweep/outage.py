@@ -7,8 +7,13 @@ from sqlalchemy.exc import OperationalError, TimeoutError
 
 from .errors import DatabaseAway
 
-_PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
-"""Of SQLite: somebody else writes, or there is no room on the disk."""
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN,
+    }
+)  # fmt: skip
+"""Of SQLite: somebody else writes, there is no room on the disk, or the process has too many files open."""
 
 
 class Pool(QueuePool):

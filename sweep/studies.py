@@ -207,28 +207,24 @@ class Studies:
             trial, params = self._trials.suggest(sweep, plan, waiting)
         except LateTell:  # an outage was so long that somebody took it for lost
             return []
-        except DatabaseAway:
-            self._let_go(waiting, "stopped", "The database was away while its point was chosen; it is tried again.")
+        except (DatabaseAway, StorageInternalError) as error:
+            outcome: Outcome = "stopped" if isinstance(error, DatabaseAway) else "lost"
+            self._let_go(waiting, outcome, f"The database failed while its point was chosen: {error}")
             raise
         except Exception as error:  # a sampler's misfortune costs this trial, and no other
             _log.exception("no point", extra={"action": "no_point", "sweep": sweep.id, "worker": worker})
             self._let_go(waiting, "failed", f"No point was found: {type(error).__name__}: {error}")
             return []
-        return [
-            Claim(
-                sweep=sweep.id,
-                number=waiting.user_attrs["slot"],
-                plan=plan,
-                params=params,
-                trial=trial,
-                follows=waiting.user_attrs.get("follows"),
-            )
-        ]
+        number, follows = waiting.user_attrs["slot"], waiting.user_attrs.get("follows")
+        return [Claim(sweep=sweep.id, number=number, plan=plan, params=params, trial=trial, follows=follows)]
 
     def _let_go(self, waiting: FrozenTrial, outcome: Outcome, reason: str) -> None:
         try:
             self._trials.fail(waiting._trial_id, {"outcome": outcome, "reason": reason})
-        except DatabaseAway:  # it bears the worker's name or none, and is queued again by whoever reconciles
+        except (
+            DatabaseAway,
+            StorageInternalError,
+        ):  # it bears the worker's name or none, and is queued again by whoever reconciles
             _log.warning("trial let go", exc_info=True, extra={"action": "trial_let_go", "trial_id": waiting._trial_id})
 
     def _tell(self, claim: Claim, state: TrialState, value: float | None, **attrs: object) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 
 from sweep.errors import DatabaseAway
 from sweep.slots import Replicate, SlotState, has_ended, progress
@@ -203,21 +204,22 @@ def test_a_point_that_cannot_be_found_fails_its_trial_and_no_other(
     assert last(first).reason == "No point was found: ArithmeticError: singular"
 
 
-def test_a_trial_whose_point_an_outage_cut_short_is_queued_again(
-    studies: Studies, laid: Submit, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("error", "outcome"), [(DatabaseAway, "stopped"), (StorageInternalError, "lost")])
+def test_a_trial_whose_point_the_database_cut_short_is_queued_again(
+    error: type[Exception], outcome: str, studies: Studies, laid: Submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = laid(alpha=[0.1, 0.2])
 
-    def away(*_: object, **__: object) -> None:
-        raise DatabaseAway("It rains.")
+    def break_off(*_: object, **__: object) -> None:
+        raise error("It rains.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(type(studies._trials), "suggest", away)
-        with pytest.raises(DatabaseAway):
+        patched.setattr(type(studies._trials), "suggest", break_off)
+        with pytest.raises(error):
             studies.claim(sweep, worker="ann", width=2)
     studies.requeue_due(sweep, studies.slots(sweep))
     assert states(studies, sweep) == ["waiting", "waiting"]
-    assert [attempt.outcome for attempt in studies.slots(sweep)[0].attempts] == ["stopped", None]
+    assert [attempt.outcome for attempt in studies.slots(sweep)[0].attempts] == [outcome, None]
 
 
 def test_a_value_that_optuna_cannot_take_is_no_late_tell(studies: Studies, laid: Submit) -> None:

@@ -35,6 +35,12 @@ def test_the_folder_of_a_new_database_is_made_and_one_in_memory_needs_no_lock(tm
         pass
 
 
+def test_a_file_that_cannot_be_opened_counts_as_a_database_that_is_away(tmp_path: Path) -> None:
+    engine = engine_for(f"sqlite:///{tmp_path / 'gone' / 'x.db'}")  # as where a process has too many files open
+    with pytest.raises(DatabaseAway, match="unable to open database file"):
+        engine.connect()
+
+
 def test_where_no_connection_comes_free_the_database_counts_as_away() -> None:
     engine = create_engine("sqlite://", poolclass=Pool, pool_size=1, max_overflow=1, pool_timeout=0.01)
     with engine.connect(), engine.connect(), pytest.raises(DatabaseAway, match="All 2 connections"):
