@@ -27,6 +27,8 @@ _CONNECT: dict[str, object] = {
     "tcp_user_timeout": 30_000, "application_name": "evenhand",
 }  # fmt: skip
 """A server that vanished without a word is noticed within a minute."""
+_LIMITS_MS = {"idle_in_transaction_session_timeout": 30_000, "lock_timeout": 60_000}
+"""A process that is stopped in a transaction loses it, and what it had locked, before those who wait give up."""
 _LOCK = 0x6576656E68616E64
 """Of the advisory lock: "evenhand" in ASCII."""
 
@@ -42,7 +44,9 @@ def engine_options(url: str) -> dict[str, object]:
     """What `create_engine` is given for `url`, here and in Optuna's storage."""
     if _is_sqlite(url):
         return {"connect_args": {"timeout": _BUSY_TIMEOUT_S}}
-    return {**_POOL, "connect_args": dict(_CONNECT)}
+    limits = [f"-c {name}={limit}" for name, limit in _LIMITS_MS.items()]
+    theirs = make_url(url).query.get("options", "")  # which ours would replace
+    return {**_POOL, "connect_args": {**_CONNECT, "options": " ".join([*limits, str(theirs)])}}
 
 
 def prepare(engine: Engine) -> None:
@@ -119,7 +123,7 @@ def exclusive(url: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _connected(url: URL) -> Iterator[Connection]:
-    """A connection of its own, outside of any transaction."""
+    """A connection of its own, outside of any transaction, which waits for a lock as long as it takes."""
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=dict(_CONNECT))
     name_outages(engine)
     with engine.connect() as connection:

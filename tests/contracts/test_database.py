@@ -2,15 +2,21 @@
 
 from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
+from sweep import database as module
 from sweep.database import engine_for, migrate
+from sweep.errors import DatabaseAway
 from sweep.studies import Studies
 from sweep.tables import METADATA, VERSION_TABLE
 
+from ..postgres import Postgres
 from .claimants import at_once, connect
+
+LOCK = text("LOCK TABLE evenhand_leases")
 
 
 def ours(engine: Engine) -> set[str]:
@@ -52,3 +58,38 @@ def test_processes_that_connect_to_a_new_database_at_once_all_succeed(empty: str
     engine = engine_for(empty)
     assert ours(engine) == {*METADATA.tables, VERSION_TABLE}
     engine.dispose()
+
+
+def test_a_process_that_is_stopped_in_a_transaction_loses_it_and_what_it_had_locked(
+    postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(module._LIMITS_MS, "idle_in_transaction_session_timeout", 300)
+    url = postgres.make(template=template)
+    stopped, other = engine_for(url), engine_for(url)
+    with stopped.connect() as connection:
+        connection.execute(LOCK)
+        with other.begin() as waiting:
+            waiting.execute(LOCK)
+        with pytest.raises(DatabaseAway):
+            connection.execute(LOCK)
+    with stopped.begin() as connection:
+        connection.execute(LOCK)
+    for engine in (stopped, other):
+        engine.dispose()
+    postgres.drop(url)
+
+
+def test_a_lock_that_does_not_come_free_is_an_outage_and_an_address_may_set_other_limits(
+    postgres: Postgres, template: str
+) -> None:
+    url = postgres.make(template=template)
+    holder, hasty = engine_for(url), engine_for(f"{url}?options=-c%20lock_timeout%3D200")
+    with holder.begin() as connection:
+        connection.execute(LOCK)
+        with pytest.raises(DatabaseAway, match="lock timeout"), hasty.begin() as waiting:
+            waiting.execute(LOCK)
+        limits = ("lock_timeout", "idle_in_transaction_session_timeout")
+        assert [connection.execute(text(f"SHOW {limit}")).scalar_one() for limit in limits] == ["1min", "30s"]
+    for engine in (holder, hasty):
+        engine.dispose()
+    postgres.drop(url)
