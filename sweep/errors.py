@@ -11,7 +11,7 @@ EvenhandError                 500  base; never raised itself
 ├── NoSpace                   507  too little disk is free to begin anything
 ├── Unavailable               503  a part we lean on (MLflow) does not answer; try again
 │   └── DatabaseAway          503  the database does not answer; what may be done twice is tried again
-├── OtherVersion              500  the database was made by a newer Evenhand
+├── OtherVersion              500  the database, or a sweep in it, was made by a newer Evenhand
 ├── Untold                    503  the database did not take a result; the trial is made again
 └── LateTell                  409  a claim was taken back meanwhile; the worker drops the trial and lives on
 """
@@ -161,7 +161,10 @@ class DatabaseAway(Unavailable):
 
 
 class OtherVersion(EvenhandError):
-    """Raised at the start where the database is of a version that this code does not know; the operator updates."""
+    """Raised at the start where the database is of a version that this code does not know, and of a sweep that is.
+
+    The operator updates.
+    """
 
     title = "The database was made by another version"
 

@@ -4,17 +4,20 @@ Trials are Optuna's (`studies`), observations MLflow's (`tracking`). Two columns
 so that lists are fast: `state` and `progress`, both counted from Optuna's trials (`Store.close` writes them).
 """
 
+import logging
 import secrets
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from itertools import islice
+from typing import Annotated, Literal, get_args
 
-from sqlalchemy import ColumnElement, RowMapping, and_, insert, null, or_, select, update
+from pydantic import AfterValidator, TypeAdapter, ValidationError
+from sqlalchemy import ColumnElement, Engine, RowMapping, and_, insert, null, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from .errors import KeyReused, NotFound
-from .patience import patiently
+from .errors import KeyReused, NotFound, OtherVersion
+from .patience import Patience, patiently
 from .plan import Scenario, StudyPlan, studies
 from .presence import Presence
 from .resolve import ResolvedSweep
@@ -26,6 +29,8 @@ Wanted = Literal["run", "pause", "pause_now", "cancel"]
 """What is to become of a sweep; in a pause running trials end in peace, in a pause now they are queued again."""
 PAUSES: tuple[Wanted, ...] = ("pause", "pause_now")
 SweepState = Literal["queued", "running", "paused", "finished", "cancelled", "failed"]
+_Moment = Annotated[datetime, AfterValidator(lambda moment: moment.replace(tzinfo=UTC))]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +48,13 @@ class Sweep:
 
     id: str
     name: str
-    created_at: datetime
+    created_at: _Moment
     spec: SweepSpec
     scenarios: tuple[Scenario, ...]
     dataset: DatasetMark
     wanted: Wanted
     experiment_id: str | None
-    ended_at: datetime | None
+    ended_at: _Moment | None
     state: SweepState | None
     """Only of a sweep that has ended."""
     progress: Mapping[str, int] | None
@@ -61,12 +66,21 @@ class Sweep:
         return studies(self.spec, len(self.scenarios))
 
 
+_SWEEP = TypeAdapter(Sweep)
+
+
 class Store(Presence):
     """Sweeps, leases and signs of life in the database; every method is one transaction.
 
     Leases and signs of life go by the database's clock, never by a host's. Where the database stays away every method
-    raises DatabaseAway; all but `beat` and `ping` try again first.
+    raises DatabaseAway; all but `beat` and `ping` try again first. A sweep that a newer Evenhand stored is left out of
+    lists, and raises OtherVersion by itself.
     """
+
+    def __init__(self, engine: Engine, patience: Patience | None = None) -> None:
+        """Takes an engine from `database.engine_for`, its tables migrated."""
+        super().__init__(engine, patience)
+        self._left_out: set[str] = set()
 
     def add(self, resolved: ResolvedSweep, dataset: DatasetMark) -> Sweep:
         """Stores a sweep under a new id; once this returns, the sweep is promised."""
@@ -141,26 +155,36 @@ class Store(Presence):
     ) -> list[Sweep]:
         """Sweeps from the newest on, after the one with id `before`; `state` narrows to ended ones of that state, or
         with "open" to those that have not ended, `name` to names that contain it."""
-        query = select(SWEEPS).order_by(SWEEPS.c.created_at.desc(), SWEEPS.c.id.desc()).limit(limit)
+        query = select(SWEEPS).order_by(SWEEPS.c.created_at.desc(), SWEEPS.c.id.desc())
         if before is not None:
-            mark = self.get(before)
-            moment = mark.created_at.replace(tzinfo=None)
+            moment = self.get(before).created_at.replace(tzinfo=None)
             query = query.where(
-                or_(SWEEPS.c.created_at < moment, and_(SWEEPS.c.created_at == moment, SWEEPS.c.id < mark.id))
+                or_(SWEEPS.c.created_at < moment, and_(SWEEPS.c.created_at == moment, SWEEPS.c.id < before))
             )
         if state is not None:
             query = query.where(SWEEPS.c.ended_at.is_(None) if state == "open" else SWEEPS.c.state == state)
         if name is not None:
             query = query.where(SWEEPS.c.name.contains(name, autoescape=True))
-        with self._engine.begin() as connection:
-            return [_sweep(row) for row in connection.execute(query).mappings()]
+        with self._engine.connect() as there, there.execution_options(yield_per=limit).execute(query) as found:
+            return list(islice(self._readable(found.mappings()), limit))
 
     @patiently
     def open_sweeps(self) -> list[Sweep]:
         """The sweeps that have not ended, the oldest first: what workers look at for work."""
         query = select(SWEEPS).where(SWEEPS.c.ended_at.is_(None)).order_by(SWEEPS.c.created_at, SWEEPS.c.id)
         with self._engine.begin() as connection:
-            return [_sweep(row) for row in connection.execute(query).mappings()]
+            return list(self._readable(connection.execute(query).mappings()))
+
+    def _readable(self, rows: Iterable[RowMapping]) -> Iterator[Sweep]:
+        """The sweeps of these rows, but for what another version stored; each of which is said once."""
+        for row in rows:
+            try:
+                yield _sweep(row)
+            except OtherVersion as error:
+                if row["id"] not in self._left_out:
+                    self._left_out.add(row["id"])
+                    facts = {"action": "sweep_left_out", "sweep": row["id"], "reason": str(error)}
+                    _log.warning("sweep left out", extra=facts)
 
     def want(self, sweep_id: str, wanted: Wanted, *, instead_of: Collection[Wanted] = get_args(Wanted)) -> bool:
         """Writes what is wanted of a sweep; False where it has ended already, or something else was wanted."""
@@ -196,29 +220,21 @@ class Store(Presence):
 
     def _changed(self, sweep_id: str, values: Mapping[str, object], *conditions: ColumnElement[bool]) -> bool:
         still_open = and_(SWEEPS.c.id == sweep_id, SWEEPS.c.ended_at.is_(None), *conditions)
-        query = update(SWEEPS).where(still_open).values(**values)
         with self._engine.begin() as connection:
-            return connection.execute(query).rowcount == 1
+            return connection.execute(update(SWEEPS).where(still_open).values(**values)).rowcount == 1
 
 
 def _row(resolved: ResolvedSweep, dataset: DatasetMark) -> dict[str, object]:
     """A new row, under a new id."""
     return {
-        "id": _new_id(),
+        "id": f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(4)}",
         "name": resolved.spec.name,
         "created_at": _now(),
         "spec": resolved.spec.model_dump(mode="json"),
-        "scenarios": [
-            {"profile": s.profile, "ratio": s.ratio, "counts": list(s.counts), "drawn": list(s.drawn)}
-            for s in resolved.scenarios
-        ],
-        "dataset": {"classes": list(dataset.classes), "content": dataset.content},
+        "scenarios": [asdict(scenario) for scenario in resolved.scenarios],
+        "dataset": asdict(dataset),
         "wanted": "run",
     }
-
-
-def _new_id() -> str:
-    return f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(4)}"
 
 
 def _now() -> datetime:
@@ -227,17 +243,7 @@ def _now() -> datetime:
 
 
 def _sweep(row: RowMapping) -> Sweep:
-    values: dict[str, Any] = {field.name: row[field.name] for field in fields(Sweep)}
-    return Sweep(
-        **values
-        | {
-            "created_at": values["created_at"].replace(tzinfo=UTC),
-            "ended_at": values["ended_at"].replace(tzinfo=UTC) if values["ended_at"] else None,
-            "spec": SweepSpec.model_validate(values["spec"]),
-            "scenarios": tuple(
-                Scenario(**stored | {"counts": tuple(stored["counts"]), "drawn": tuple(stored["drawn"])})
-                for stored in values["scenarios"]
-            ),
-            "dataset": DatasetMark(classes=tuple(values["dataset"]["classes"]), content=values["dataset"]["content"]),
-        }
-    )
+    try:
+        return _SWEEP.validate_python(dict(row))
+    except ValidationError as error:
+        raise OtherVersion(f"Sweep {row['id']} was stored by another version of Evenhand. Update this one.") from error

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, update
 
-from sweep.errors import NotFound
+from sweep.errors import NotFound, OtherVersion
 from sweep.resolve import ResolvedSweep
 from sweep.store import Store, Sweep
 from sweep.tables import SWEEPS
@@ -85,6 +85,22 @@ def test_what_is_wanted_and_where_it_is_observed_can_be_changed(store: Store, su
     store.set_experiment(newer.id, "42")
     assert [(s.wanted, s.experiment_id) for s in store.open_sweeps()] == [("cancel", None), ("run", "42")]
     assert (store.wanted(older.id), store.wanted(newer.id)) == ("cancel", "run")
+
+
+def test_a_sweep_of_a_newer_version_is_left_out_of_lists_and_said_once(
+    store: Store, submit: Submit, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, newer, last = (submit() for _ in range(3))
+    with engine.begin() as connection:
+        spec = newer.spec.model_dump(mode="json") | {"written_by_a_newer_version": 1}
+        connection.execute(update(SWEEPS).where(SWEEPS.c.id == newer.id).values(spec=spec))
+    for _ in range(2):
+        assert ids(store.open_sweeps()) == [first.id, last.id]
+        assert ids(store.page(limit=2)) == [last.id, first.id]
+        assert ids(store.page(limit=1, before=last.id)) == [first.id]
+    assert [(record.message, vars(record)["sweep"]) for record in caplog.records] == [("sweep left out", newer.id)]
+    with pytest.raises(OtherVersion, match=f"Sweep {newer.id} was stored by another version"):
+        store.get(newer.id)
 
 
 def test_a_lease_excludes_others_until_it_is_released(store: Store) -> None:
