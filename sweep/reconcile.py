@@ -8,7 +8,7 @@ what it queues in the moment after is never claimed, and ended by the next look.
 import logging
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
@@ -50,18 +50,26 @@ class Reconciler:
         A worker is `busy` in the midst of a batch, whose trials are not to be taken from it.
         """
         for sweep in self._store.open_sweeps():
-            try:
-                self.look_at(sweep, busy=busy)
-            except Exception as error:  # the next look may find it mended
-                _log.warning(
-                    "sweep left",
-                    exc_info=not isinstance(error, Unavailable),
-                    extra={"action": "sweep_left", "sweep": sweep.id, "reason": str(error)},
-                )
+            self.look_at(sweep, busy=busy)
 
     def look_at(self, sweep: Sweep, *, busy: bool = False) -> None:
-        """Lays what is missing of one sweep, repairs it, and closes it where all its trials have ended."""
-        with suppress(_LookedAt), self._lease(sweep) as extend:
+        """Lays what is missing of one sweep, repairs it, and closes it where all its trials have ended.
+
+        What goes wrong is logged, and left to the next look.
+        """
+        try:
+            self._look_at(sweep, busy=busy)
+        except _LookedAt:
+            pass
+        except Exception as error:
+            _log.warning(
+                "sweep left",
+                exc_info=not isinstance(error, Unavailable),
+                extra={"action": "sweep_left", "sweep": sweep.id, "reason": str(error)},
+            )
+
+    def _look_at(self, sweep: Sweep, *, busy: bool) -> None:
+        with self._lease(sweep) as extend:
             found = self._store.get(sweep.id)
             if found.ended_at is not None:
                 return
