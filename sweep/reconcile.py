@@ -159,10 +159,19 @@ class Reconciler:
             _log.warning("no summary", exc_info=True, extra={"action": "no_summary", "sweep": sweep.id})
 
     def _end_runs(self, experiment_id: str, slots: list[Slot]) -> None:
-        """Ends the runs whose worker told the trial and could not end the run; all was recorded by then."""
+        """Ends the runs whose worker told the trial and could not end the run; all was recorded by then.
+
+        One that MLflow refuses to end stays as it is, and holds nothing up.
+        """
         attempts = {attempt.run_id: attempt for slot in slots for attempt in slot.attempts if attempt.run_id}
         for run_id in self._tracking.running(experiment_id):
             attempt = attempts.get(run_id)
             outcome = attempt.outcome if attempt else None
             reason = attempt.reason if attempt else "No trial owns this run."
-            self._tracking.end(run_id, RUN_STATUSES.get(outcome, "KILLED"), reason=reason)
+            try:
+                self._tracking.end(run_id, RUN_STATUSES.get(outcome, "KILLED"), reason=reason)
+            except Unavailable:
+                raise
+            except Exception as error:
+                facts = {"action": "run_left_open", "run": run_id, "reason": str(error)}
+                _log.warning("run left open", extra=facts)

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+import httpx
 import pytest
+from mlflow.exceptions import MlflowException
 
 from sweep.reconcile import Reconciler
 from sweep.store import Store, Sweep
@@ -12,6 +14,7 @@ from sweep.tracking import Tracking
 from ..conftest import impatient
 from ..slots import claim_one
 from ..sweep.conftest import replicates
+from .test_reconcile import observe, run
 
 Submit = Callable[..., Sweep]
 
@@ -49,3 +52,21 @@ def test_a_sweep_that_is_cancelled_while_it_is_being_closed_ends_cancelled(
     ended = store.get(done.id)
     assert (ended.state, ended.wanted) == ("cancelled", "cancel")
     assert [record.message for record in caplog.records].count("sweep ended") == 1
+
+
+def test_a_run_that_mlflow_refuses_to_end_holds_neither_its_sweep_up_nor_the_other_runs(
+    reconciler: Reconciler, store: Store, once: Tracking, done: Sweep, mlflow: httpx.Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    refused, other = (observe(store, once, done, trial) for trial in ("0", "never noted"))
+    end = once.end
+
+    def end_or_refuse(run_id: str, *args: object, **kwargs: object) -> None:
+        if run_id == refused:
+            raise MlflowException("Not this one.", error_code=1000)
+        end(run_id, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(once, "end", end_or_refuse)
+    reconciler.look_at(done)
+    assert store.get(done.id).state == "finished"
+    assert [run(mlflow, run_id)[0] for run_id in (refused, other)] == ["RUNNING", "KILLED"]
