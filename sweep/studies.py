@@ -59,7 +59,7 @@ class Studies:
         self._max_retry = max_retry
         self._points: dict[tuple[str, str], list[dict[str, float]]] = {}
         self._nameless: dict[int, float] = {}
-        """When attempts without a worker's name were first seen, by this process's own clock."""
+        """When attempts that have no worker's name yet were first seen, by this process's own clock."""
 
     @property
     def version(self) -> str:
@@ -154,10 +154,13 @@ class Studies:
         `workers` are to be read after `slots`, or a worker that came meanwhile would look dead. An attempt without a
         worker's name, just claimed or claimed in vain, is given `grace_s` seconds from when it was first seen here.
         """
+        attempts = [attempt for slot in slots for attempt in slot.attempts]
+        for attempt in attempts:
+            if attempt.worker or not attempt.runs:
+                self._nameless.pop(attempt.trial_id, None)
         return [
             attempt
-            for slot in slots
-            for attempt in slot.attempts
+            for attempt in attempts
             if attempt.runs
             and attempt.worker not in workers
             and (attempt.worker or self._has_been_nameless(attempt, for_s=grace_s))
@@ -239,4 +242,5 @@ class Studies:
         return now - self._nameless.setdefault(attempt.trial_id, now) >= for_s
 
     def _end(self, attempt: Attempt, outcome: Outcome, reason: str) -> bool:
+        self._nameless.pop(attempt.trial_id, None)
         return self._trials.fail(attempt.trial_id, {"outcome": outcome, "reason": reason})

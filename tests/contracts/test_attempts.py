@@ -99,6 +99,19 @@ def test_an_attempt_too_young_to_name_its_worker_has_its_grace(studies: Studies,
     time.sleep(0.02)
     studies.give_up_lost(studies.slots(sweep), workers=set(), grace_s=0.01)
     assert states(studies, sweep) == ["waiting"]
+    assert studies._nameless == {}
+
+
+def test_an_attempt_that_has_got_its_name_or_its_end_is_no_longer_watched(studies: Studies, laid: Submit) -> None:
+    sweep = laid(trials=2)
+    study = optuna.load_study(study_name=f"{sweep.id}/0/adaptive", storage=studies._trials._storage)
+    named, ended = study.ask(), study.ask()
+    studies.give_up_lost(studies.slots(sweep), workers={"ann"}, grace_s=60)
+    assert studies._nameless.keys() == {named._trial_id, ended._trial_id}
+    studies._trials.note(named._trial_id, {"worker": "ann"})
+    studies._trials.fail(ended._trial_id, {})
+    studies.give_up_lost(studies.slots(sweep), workers={"ann"}, grace_s=60)
+    assert studies._nameless == {}
 
 
 def test_a_lost_attempt_is_tried_again_at_its_point_until_there_were_enough(studies: Studies, laid: Submit) -> None:
