@@ -72,6 +72,6 @@ class Presence:
             return set(connection.execute(select(WORKERS.c.name)).scalars())
 
     def ping(self) -> None:
-        """Raises SQLAlchemy's error where the database does not answer."""
+        """Raises DatabaseAway where the database does not answer."""
         with self._engine.begin() as connection:
             connection.execute(select(1))

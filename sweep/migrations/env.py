@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that `store` hands over."""
+"""Runs the migrations on the connection that `database.migrate` hands over."""
 
 from alembic import context
 
