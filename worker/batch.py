@@ -91,8 +91,7 @@ class Batch:
         trial = trial_spec(sweep.spec, claim.plan, claim.params, device=data.device)
         members = replicates(trial, spec=sweep.spec, scenario=self._scenario, dataset=dataset)
         if self._room is None:
-            heed = self._wishes.heed
-            self._room = Room.of(members, data, width=self._settings.width, paces=self._paces, heed=heed)
+            self._room = Room.of(members, data, width=self._settings.width, paces=self._paces, heed=self._wishes.heed)
         attempt = start_attempt(
             claim, members, sweep=sweep, scenario=self._scenario, data=data, content=dataset.info.content,
             room=self._room, curve_points=self._settings.curve_points, worker=self._worker,

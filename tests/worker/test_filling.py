@@ -73,7 +73,7 @@ def test_with_mlflow_away_a_worker_goes_on_in_stacks_of_its_share(
         wait_for(lambda: sum(count for count, _ in joined) == 16, what="the training of all")
         gate.open()
         bench.ended(sweep)
-    assert [count for count, _ in joined if count] == [1, 3, 4, 4, 4]
+    assert sorted(count for count, _ in joined)[-3:] == [4, 4, 4]  # the first may find one slot laid, or more
     assert [slot.state for slot in bench.slots(sweep)] == ["complete"] * 16
 
 
