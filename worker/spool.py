@@ -18,7 +18,6 @@ from sweep.tracking import Point
 from .journal import Journal, Record
 
 _RECORD, _FILES = "record.json", "files/"
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 _log = logging.getLogger(__name__)
 
 
@@ -56,7 +55,7 @@ class Spool:
         """The attempt's own record. Raises Untold where somebody removed or spoiled it."""
         try:
             return _read(self._path(journal))
-        except _UNREADABLE as error:
+        except Exception as error:
             raise Untold(f"The record of trial {journal.claim.number} is gone from the spool: {error}") from error
 
     def recall(self, journal: Journal) -> Record | None:
@@ -64,7 +63,7 @@ class Spool:
         for path in self._left(journal):
             try:
                 record = _read(path)
-            except _UNREADABLE:  # gone, or of another version
+            except Exception:  # gone, damaged (zipfile has many words for that), or of another version
                 _log.warning("record left", exc_info=True, extra={"action": "record_left", "file": path.name})
                 continue
             if list(record.trial) == list(journal.trial):

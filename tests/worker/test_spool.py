@@ -1,5 +1,6 @@
 """What ended attempts leave on disk until MLflow has it, and who finds it."""
 
+import random
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,6 +65,18 @@ def test_what_is_torn_or_of_another_version_is_left_for_one_that_is_whole(spool:
     assert fields(spool.recall(journal(attempt=9))) == fields(RECORD)
     kept.unlink()
     assert spool.recall(journal(attempt=9)) is None
+
+
+def test_no_bit_that_flips_on_the_disk_raises_what_nobody_expects(spool: Spool, tmp_path: Path) -> None:
+    spool.keep(journal(attempt=7), RECORD)
+    (kept,) = tmp_path.glob("spool/*/*.zip")
+    whole, left = kept.read_bytes(), 0
+    for bit in random.Random(0).sample(range(8 * len(whole)), 2_000):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        kept.write_bytes(damaged)
+        left += spool.recall(journal(attempt=9)) is None
+    assert left > 1_000
 
 
 def test_what_is_forgotten_is_gone_with_what_earlier_attempts_left(spool: Spool, tmp_path: Path) -> None:
