@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -199,4 +199,7 @@ class Tracking:
 
 
 def _is_passing(error: BaseException) -> bool:
-    return isinstance(error, MlflowException) and error.error_code in _PASSING
+    if not isinstance(error, MlflowException):
+        return False
+    # MLflow's own refusals are JSON; another answer, whatever its status, is of a proxy that does not reach it.
+    return error.error_code in _PASSING or (not isinstance(error, RestException) and "with error code" in str(error))

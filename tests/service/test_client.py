@@ -8,8 +8,8 @@ import pytest
 
 from service.client import ApiError, Client
 
+from ..serving import Quiet, serving
 from .running import Answer, Up
-from .serving import Quiet, serving
 
 Sent = list[tuple[str, str]]
 

@@ -10,8 +10,8 @@ import pytest
 
 from service.client import ApiError, Client
 
+from ..serving import Quiet, serving
 from .running import ENDLESS, Answer, Up, evenhand
-from .serving import Quiet, serving
 from .test_client import server
 
 KEY = re.compile(r"sent again with the key (\w{32}) \(--key\) it is one sweep")

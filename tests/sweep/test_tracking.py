@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 
 from sweep.errors import NotFound, Unavailable
 from sweep.store import Sweep
@@ -15,6 +16,7 @@ from sweep.tracking import RESULTS_TAG, SUMMARY, SWEEP_TAG, TRAJECTORY, TRIAL_TA
 
 from ..conftest import impatient
 from ..gate import Gate
+from ..serving import Quiet, serving
 
 
 @pytest.fixture
@@ -154,6 +156,24 @@ def test_an_mlflow_that_is_away_is_called_unavailable(
 ) -> None:
     with pytest.raises(Unavailable, match="MLflow does not answer"):
         call(impatient(gate.url), sweep)
+
+
+@pytest.mark.parametrize(
+    ("content", "raised"),
+    [
+        (b"no such backend", Unavailable),
+        (b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}', MlflowException),
+    ],
+)
+def test_a_refusal_that_is_not_mlflows_own_is_of_a_proxy_and_passes(content: bytes, raised: type[Exception]) -> None:
+    class Refusing(Quiet):
+        def do_GET(self) -> None:
+            self.answer(404, content)
+
+        do_POST = do_GET
+
+    with serving(Refusing) as url, pytest.raises(raised):
+        impatient(url).ping()
 
 
 def test_patience_ends_when_the_worker_is_to_leave(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
