@@ -18,6 +18,7 @@ from sweep.settings import Settings
 
 from . import catalogue, health, pictures, problem, sweeps, trials
 from .body import BodyLimit
+from .context import refuse_nul
 from .keys import require_key
 
 _RECONCILE_EVERY_S = 5.0
@@ -48,7 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[host.strip() for host in known.allowed_hosts.split(",")])
     for module in (sweeps, trials, pictures, catalogue):
-        app.include_router(module.router, dependencies=[Depends(require_key)])
+        app.include_router(module.router, dependencies=[Depends(require_key), Depends(refuse_nul)])
     app.include_router(health.router)
     problem.install(app)
     return app

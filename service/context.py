@@ -5,6 +5,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Header, Request
 from pydantic import AfterValidator
 
+from sweep.errors import NotFound
 from sweep.parts import Parts
 from sweep.settings import Settings
 from sweep.submission import HEADER, Submission, checked_key
@@ -27,6 +28,12 @@ def _settings(request: Request) -> Settings:
 
 async def _submission(request: Request, key: _Key = None) -> Submission | None:
     return None if key is None else Submission(key=key, body=await request.body())
+
+
+def refuse_nul(request: Request) -> None:
+    """Raises NotFound where a path or a query holds a NUL, which no text in PostgreSQL can."""
+    if any("\0" in text for text in (*request.path_params.values(), *request.query_params.values())):
+        raise NotFound("Nothing has a NUL character in its name.")
 
 
 PartsOf = Annotated[Parts, Depends(_parts)]

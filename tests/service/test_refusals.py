@@ -186,15 +186,21 @@ def test_a_query_that_cannot_be_answered_is_refused_too(query: str, field: str, 
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
 
 
+@pytest.mark.parametrize("place", ["/a%00b", "/a%00b/trials", "?name=%00", "?cursor=%00"])
+def test_nothing_has_a_nul_in_its_name_on_any_database(place: str, api: httpx.Client) -> None:
+    answer = api.get(f"/v1/sweeps{place}")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "Nothing has a NUL character in its name.")
+
+
 def _open(api: httpx.Client) -> list[Answer]:
     pages = [api.get("/v1/sweeps", params={"state": state}).json() for state in ("queued", "running")]
     return [sweep for page in pages for sweep in page["items"]]
 
 
 def _kept(folder: Path) -> list[Path]:
-    """The files of a data folder but for logs and the databases' side files, which change by themselves."""
+    """The files of a data folder but for logs, databases' side files and half uploads, which change by themselves."""
     files = (file for file in folder.rglob("*") if file.is_file() and "logs" not in file.parts)
-    return sorted(file for file in files if ".db" not in file.name)
+    return sorted(file for file in files if ".db" not in file.name and not file.name.startswith("."))
 
 
 @pytest.mark.parametrize("body", ["{", '{"dataset": digits}'])
