@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 from contextlib import closing
 from types import FrameType
@@ -14,8 +15,10 @@ import torch
 
 from sweep.caretaker import Caretaker
 from sweep.disk import shortage
+from sweep.errors import EvenhandError
 from sweep.logs import configure_logs
 from sweep.parts import Parts
+from sweep.patience import Patience
 from sweep.settings import Settings
 
 from .batch import Batch
@@ -35,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Runs one worker on the settings of the environment."""
+    """Runs one worker on the settings of the environment, once the database answers."""
     settings = Settings()
     configure_logs(json=settings.log_json)
     torch.set_num_threads(settings.threads)
@@ -48,7 +51,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
-    work(Parts.connect(settings, holder=name, stop=stop), settings, name=name, stop=stop)
+    try:
+        parts = Patience(stop).insist(lambda _again: Parts.connect(settings, holder=name, stop=stop))
+    except EvenhandError as error:
+        _log.error("no start", extra={"action": "no_start", "worker": name, "reason": str(error)})
+        sys.exit(1)
+    work(parts, settings, name=name, stop=stop)
 
 
 def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) -> None:
