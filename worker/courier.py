@@ -15,11 +15,14 @@ from sweep.studies import Claim
 from .journal import Journal, Record, facts
 from .runs import Runs
 from .spool import Spool
+from .wishes import interruption_by
 
 _EVERY_S = 1.0
 """How long points gather before they are sent: MLflow's rate grows with the batch."""
 _SETTLES_S = 1.0
 """How long a result is waited for by those that learn from it."""
+_HEEDS_AFTER_S = 3.0
+"""How long an attempt waits to be told before it is asked whether anybody still wants that."""
 _BEARERS = 6
 """Attempts whose ends are on their way at once: each is a handful of requests, one after another."""
 _log = logging.getLogger(__name__)
@@ -35,18 +38,22 @@ class Courier:
 
     def __init__(self, parts: Parts, spool: Spool, *, worker: str, stop: threading.Event) -> None:
         """Starts its threads; `close` ends them."""
-        self._studies, self._tracking, self._runs = parts.studies, parts.tracking, Runs(parts, worker=worker)
+        self._store, self._studies, self._tracking = parts.store, parts.studies, parts.tracking
+        self._runs = Runs(parts, worker=worker)
         self._spool, self._worker, self._stop = spool, worker, stop
         self._training: dict[int, Journal] = {}
         self._ended: dict[int, Journal] = {}
         """Not told yet."""
         self._last_took_s = 0.0
         self._changed = threading.Condition()
-        self._hurry = self._closed = False
+        self._hurry, self._closed = False, threading.Event()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._bearers = ThreadPoolExecutor(_BEARERS, thread_name_prefix="bearer")
-        self._sender = threading.Thread(target=self._send_all, name="sender", daemon=True)
-        self._sender.start()
+        self._threads = [
+            threading.Thread(target=run, name=run.__name__, daemon=True) for run in (self._send_all, self._heed_all)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def is_idle(self) -> bool:
@@ -111,9 +118,10 @@ class Courier:
         """Returns once all is told; after `stop` was set that takes no longer than MLflow's answers."""
         self._writer.shutdown()
         self._bearers.shutdown()
-        self._closed = True
+        self._closed.set()
         self._wake()
-        self._sender.join()
+        for thread in self._threads:
+            thread.join()
 
     def _wake(self) -> None:
         with self._changed:
@@ -121,7 +129,7 @@ class Courier:
             self._changed.notify_all()
 
     def _send_all(self) -> None:
-        while not self._closed:
+        while not self._closed.is_set():
             with self._changed:
                 self._changed.wait_for(lambda: self._hurry, timeout=_EVERY_S)
                 self._hurry = False
@@ -129,6 +137,23 @@ class Courier:
                 with journal.sending:
                     if attempt in self._training:
                         self._send_news(journal)
+
+    def _heed_all(self) -> None:
+        """Ends what is not told yet in sweeps that were cancelled, or paused at once: MLflow may be away for long."""
+        heeded: set[int] = set()
+        while not self._closed.wait(_EVERY_S):
+            now, ended = time.monotonic(), list(self._ended.values())
+            waiting = [one for one in ended if one.attempt not in heeded and now - one.ended_at > _HEEDS_AFTER_S]
+            for sweep_id in {journal.claim.sweep for journal in waiting}:
+                try:
+                    interruption = interruption_by(self._store.wanted(sweep_id))
+                except Exception as error:
+                    _log.warning("nobody to ask", extra={"action": "nobody_to_ask", "reason": str(error)})
+                    continue
+                for journal in waiting:
+                    if interruption is not None and journal.claim.sweep == sweep_id:
+                        heeded.add(journal.attempt)
+                        self._give_up(journal.claim, interruption.outcome, interruption.reason)
 
     def _send_news(self, journal: Journal) -> None:
         try:

@@ -55,7 +55,14 @@ class Wishes:
                     "reason": str(error),
                 }
                 _log.warning("nobody to ask", extra=facts)
-            if self._wanted == "cancel":
-                raise Interrupted("cancelled", "The sweep was cancelled.")
-            if self._wanted == "pause_now":
-                raise Interrupted("stopped", "The sweep was paused; the trial is tried again when it goes on.")
+            if (interruption := interruption_by(self._wanted)) is not None:
+                raise interruption
+
+
+def interruption_by(wanted: Wanted) -> Interrupted | None:
+    """How what is wanted of a sweep ends its trials at once; None where it does not."""
+    if wanted == "cancel":
+        return Interrupted("cancelled", "The sweep was cancelled.")
+    if wanted == "pause_now":
+        return Interrupted("stopped", "The sweep was paused; the trial is tried again when it goes on.")
+    return None

@@ -12,7 +12,7 @@ import pytest
 from sweep import tracking
 from sweep.errors import DatabaseAway, Untold
 from sweep.slots import Slot
-from sweep.store import Sweep
+from sweep.store import Sweep, Wanted
 from sweep.studies import Claim, Studies
 from sweep.tracking import Tracking
 from worker.batch import Batch
@@ -197,3 +197,23 @@ def test_a_cancellation_is_heeded_while_mlflow_is_away(bench: Bench, monkeypatch
         wait_for(lambda: begun, what="a trial in training")
         bench.parts.store.want(sweep.id, "cancel")
         wait_for(lambda: {slot.state for slot in bench.slots(sweep)} == {"cancelled"}, what="its end", within_s=10)
+
+
+@pytest.mark.parametrize(("wanted", "state"), [("cancel", "cancelled"), ("pause_now", "waiting")])
+def test_what_waits_for_mlflow_is_let_go_where_its_sweep_is_cancelled_or_paused_at_once(
+    wanted: Wanted, state: str, bench: Bench, gate: Gate, trained: list[int], runs: Callable[[Sweep], Runs]
+) -> None:
+    sweep = bench.submit(**FIELDS)
+    with bench.worker("ann"):
+        wait_for(lambda: spooled(bench, sweep) == 3, what="three records on disk")
+        bench.parts.store.want(sweep.id, wanted)
+        wait_for(lambda: {slot.state for slot in bench.slots(sweep)} == {state}, what="their end", within_s=10)
+        epochs = len(trained)
+        gate.open()
+        bench.parts.store.want(sweep.id, "run", instead_of=("pause_now",))
+        bench.ended(sweep)
+    assert len(trained) == epochs  # what had been trained is found where it goes on
+    wanted_at_the_end = {"cancel": {"KILLED"}, "pause_now": {"FINISHED"}}[wanted]
+    last = {str(slot.last.run_id): slot for slot in bench.slots(sweep) if slot.last and slot.last.run_id}
+    told = {run["info"]["status"] for run in runs(sweep).all() if run["info"]["run_id"] in last}
+    assert told <= wanted_at_the_end
