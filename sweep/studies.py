@@ -126,8 +126,11 @@ class Studies:
         self._trials.note(claim.attempt, {"run_id": run_id})
 
     def should_prune(self, claim: Claim, *, epoch: int, value: float) -> bool:
-        """Reports the value after an epoch and asks the study's pruner. Raises LateTell."""
-        return self._trials.report(claim.trial, value, epoch=epoch)
+        """Reports the value after an epoch and asks the study's pruner. Raises LateTell and DatabaseAway."""
+        try:
+            return self._trials.report(claim.trial, value, epoch=epoch)
+        except StorageInternalError as error:
+            raise DatabaseAway(f"The database did not take epoch {epoch} of trial {claim.number}: {error}") from error
 
     def slots(self, sweep: Sweep) -> list[Slot]:
         """Every slot of the sweep by number; one that is not laid yet waits without an attempt."""
@@ -224,10 +227,7 @@ class Studies:
     def _let_go(self, waiting: FrozenTrial, outcome: Outcome, reason: str) -> None:
         try:
             self._trials.fail(waiting._trial_id, {"outcome": outcome, "reason": reason})
-        except (
-            DatabaseAway,
-            StorageInternalError,
-        ):  # it bears the worker's name or none, and is queued again by whoever reconciles
+        except (DatabaseAway, StorageInternalError):  # it bears our name or none; whoever reconciles queues it again
             _log.warning("trial let go", exc_info=True, extra={"action": "trial_let_go", "trial_id": waiting._trial_id})
 
     def _tell(self, claim: Claim, state: TrialState, value: float | None, **attrs: object) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import optuna
 import pytest
 
+from sweep.errors import DatabaseAway
 from sweep.plan import StudyPlan
 from sweep.slots import Slot
 from sweep.store import Sweep
@@ -130,3 +131,15 @@ def test_a_baselines_grid_is_not_held_up_by_the_swept_loss(studies: Studies, lai
     gammas = [0.5, 1.0, 2.0, 3.0]
     sweep = laid(alpha=0.1, baselines=["focal"], search={"gamma": gammas}, imbalance=ONE_RATIO)
     assert len(studies.claim(sweep, worker="ann", width=99, plan=sweep.studies[1])) == len(gammas)
+
+
+def test_an_epoch_that_the_database_does_not_take_is_not_the_trials_failure(
+    studies: Studies, laid: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise optuna.exceptions.StorageInternalError("unable to open database file")
+
+    (claim,) = studies.claim(laid(trials=1, pruner="median"), worker="ann", width=1)
+    monkeypatch.setattr(optuna.Trial, "report", broken)
+    with pytest.raises(DatabaseAway, match="did not take epoch 1 of trial 0"):
+        studies.should_prune(claim, epoch=1, value=0.5)
