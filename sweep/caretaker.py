@@ -11,9 +11,9 @@ _log = logging.getLogger(__name__)
 class Caretaker:
     """Reconciles while its block runs."""
 
-    def __init__(self, reconciler: Reconciler, *, every_s: float, busy: bool = False) -> None:
-        """A process that holds trials meanwhile is `busy`: none is taken from it."""
-        self._reconciler, self._every_s, self._busy = reconciler, every_s, busy
+    def __init__(self, reconciler: Reconciler, *, every_s: float) -> None:
+        """Looks every `every_s` seconds, at first after as many."""
+        self._reconciler, self._every_s = reconciler, every_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look_after, name="caretaker", daemon=True)
 
@@ -29,6 +29,6 @@ class Caretaker:
     def _look_after(self) -> None:
         while not self._ended.wait(self._every_s):
             try:
-                self._reconciler.run(busy=self._busy)
+                self._reconciler.run()
             except Exception:  # tried again in a moment
                 _log.warning("reconciler stumbled", exc_info=True, extra={"action": "reconciler_stumbled"})

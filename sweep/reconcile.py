@@ -37,28 +37,23 @@ class Reconciler:
     def __init__(self, store: Store, studies: Studies, tracking: Tracking, *, holder: str, grace_s: float) -> None:
         """`holder` names this process in the leases; a worker without a sign of life for `grace_s` is dead.
 
-        A worker's holder is its own name: where it looks between its batches, a trial that still bears its name was let
-        go of, by an error in the middle of a claim or a tell. `tracking` should try once only: a look
-        holds a lease, and there is another look soon.
+        `tracking` should try once only: a look holds a lease, and there is another look soon.
         """
         self._store, self._studies, self._tracking = store, studies, tracking
         self._holder, self._grace_s = holder, grace_s
 
-    def run(self, *, busy: bool = False) -> None:
-        """Looks at every open sweep that nobody else is looking at; what is wrong with one leaves the others alone.
-
-        A worker is `busy` in the midst of a batch, whose trials are not to be taken from it.
-        """
+    def run(self) -> None:
+        """Looks at every open sweep that nobody else is looking at; what is wrong with one leaves the others alone."""
         for sweep in self._store.open_sweeps():
-            self.look_at(sweep, busy=busy)
+            self.look_at(sweep)
 
-    def look_at(self, sweep: Sweep, *, busy: bool = False) -> None:
+    def look_at(self, sweep: Sweep) -> None:
         """Lays what is missing of one sweep, repairs it, and closes it where all its trials have ended.
 
         What goes wrong is logged, and left to the next look.
         """
         try:
-            self._look_at(sweep, busy=busy)
+            self._look_at(sweep)
         except _LookedAt:
             pass
         except Exception as error:
@@ -68,12 +63,12 @@ class Reconciler:
                 extra={"action": "sweep_left", "sweep": sweep.id, "reason": str(error)},
             )
 
-    def _look_at(self, sweep: Sweep, *, busy: bool) -> None:
+    def _look_at(self, sweep: Sweep) -> None:
         with self._lease(sweep) as extend:
             found = self._store.get(sweep.id)
             if found.ended_at is not None:
                 return
-            slots = self._repaired(found, extend, busy=busy)
+            slots = self._repaired(found, extend)
             if has_ended(progress(slots)):
                 extend()
                 self._close(found, slots)
@@ -119,10 +114,10 @@ class Reconciler:
         finally:
             self._store.release(name, holder=holder)
 
-    def _repaired(self, sweep: Sweep, extend: Callable[[], None], *, busy: bool) -> list[Slot]:
+    def _repaired(self, sweep: Sweep, extend: Callable[[], None]) -> list[Slot]:
         """The sweep's slots after whatever was amiss is put right."""
         slots = self._studies.slots(sweep)
-        living = self._store.living(grace_s=self._grace_s) - (set() if busy else {self._holder})
+        living = self._store.living(grace_s=self._grace_s)
         lost = self._studies.give_up_lost(slots, workers=living, grace_s=self._grace_s)
         if lost:
             slots = self._studies.slots(sweep)

@@ -70,7 +70,7 @@ def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) 
         Drain(parts.store, worker=name, timeout_s=settings.drain_timeout_s, stop=stop) as drain,
         Lifeline(parts.store, worker=name, interval_s=settings.heartbeat_interval_s),
         Stall(worker=name, limit_s=settings.stall_s) as stall,
-        Caretaker(parts.reconciler, every_s=_RECONCILE_EVERY_S, busy=True),
+        Caretaker(parts.reconciler, every_s=_RECONCILE_EVERY_S),
         drain.holding(courier),
         closing(courier),
     ):

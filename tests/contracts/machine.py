@@ -81,27 +81,24 @@ class Machine(Staff):
         self.act("api", work, chain(sweep.cancel(), self.look_writes("api", [sweep])), dies_before)
 
     def look_around(self, seat: str, dies_before: int | None) -> None:
-        """Any process reconciles; a worker that holds nothing does so between its batches."""
+        """Any process reconciles."""
         holder = seat if seat == "api" else self.present(seat)
-        is_busy = bool(self.held.get(seat))
-        look = partial(self.house.processes[seat].reconciler(holder).run, busy=is_busy)
         still_open = [model for model in self.models if model.state is None]
-        self.look_as(seat, still_open, look, dies_before, lets_go_of=None if is_busy else holder)
+        self.look_as(seat, still_open, self.house.processes[seat].reconciler(holder).run, dies_before)
 
     def look_as(
-        self, seat: str, models: Sequence[ModelSweep], look: Callable[[], object], dies_before: int | None,
-        *, lets_go_of: str | None = None,
-    ) -> None:  # fmt: skip
+        self, seat: str, models: Sequence[ModelSweep], look: Callable[[], object], dies_before: int | None
+    ) -> None:
         """A look at some sweeps, after which each of them has work or has ended."""
-        if not self.act(seat, look, self.look_writes(seat, models, lets_go_of=lets_go_of), dies_before):
+        if not self.act(seat, look, self.look_writes(seat, models), dies_before):
             self.looked_at |= {model.id for model in models}
 
-    def look_writes(self, seat: str, models: Sequence[ModelSweep], *, lets_go_of: str | None = None) -> Iterator[Write]:
-        """What a look writes; `lets_go_of` is a worker that looks between its batches."""
+    def look_writes(self, seat: str, models: Sequence[ModelSweep]) -> Iterator[Write]:
+        """What a look writes."""
 
         def is_gone(slot: ModelSlot) -> bool:
             if slot.holder is not None:
-                return slot.holder == lets_go_of or not self.alive[slot.holder]
+                return not self.alive[slot.holder]
             if seat not in slot.long_nameless:
                 slot.seen_nameless.add(seat)
             return seat in slot.long_nameless

@@ -213,18 +213,6 @@ def test_a_sweep_that_is_cancelled_before_it_is_laid_ends_cancelled(
     assert store.get(sweep.id).state == "cancelled"
 
 
-def test_a_worker_that_looks_lets_go_of_what_bears_its_name(
-    studies: Studies, store: Store, two_trials: Sweep, tracking: Tracking
-) -> None:
-    store.beat("ann")
-    claims(studies, two_trials, "ann")
-    looks = {name: Reconciler(store, studies, tracking, holder=name, grace_s=60) for name in ("ann", "bob")}
-    looks["bob"].run()
-    assert states(studies, two_trials) == ["running", "running"]
-    looks["ann"].run()
-    assert states(studies, two_trials) == ["waiting", "waiting"]
-
-
 def test_of_a_large_sweep_few_slots_wait_at_a_time_and_all_come(
     reconciler: Reconciler, studies: Studies, submit: Submit
 ) -> None:
