@@ -13,6 +13,7 @@ NAMES = {
     "EVENHAND_HEARTBEAT_GRACE_S": "9", "EVENHAND_MAX_RETRY": "0", "EVENHAND_DRAIN_TIMEOUT_S": "0.5",
     "EVENHAND_THREADS": "2", "EVENHAND_WIDTH": "4", "EVENHAND_LOG_JSON": "true", "EVENHAND_ALLOWED_HOSTS": "*",
     "EVENHAND_CUDA_GRAPHS": "true", "EVENHAND_GPU": "1", "EVENHAND_API_KEYS": "a,b", "EVENHAND_CHECKPOINT_S": "7",
+    "EVENHAND_STALL_S": "8",
     "EVENHAND_CURVE_POINTS": "5", "EVENHAND_DISK_FLOOR_MB": "9",
 }  # fmt: skip
 
@@ -43,7 +44,7 @@ def test_every_setting_is_read_from_the_environment_by_its_name(monkeypatch: pyt
         "data_dir": Path("there"), "database_url": "postgresql://host/x", "mlflow_tracking_uri": "http://m:1/",
         "mlflow_public_url": "https://people/mlflow/", "heartbeat_interval_s": 3, "heartbeat_grace_s": 9,
         "allowed_hosts": "*", "max_retry": 0, "drain_timeout_s": 0.5, "threads": 2, "width": 4, "log_json": True,
-        "cuda_graphs": True, "gpu": 1, "api_keys": SecretStr("a,b"), "checkpoint_s": 7, "curve_points": 5,
+        "cuda_graphs": True, "gpu": 1, "api_keys": SecretStr("a,b"), "checkpoint_s": 7, "stall_s": 8, "curve_points": 5,
         "disk_floor_mb": 9,
     }  # fmt: skip
     assert Settings().database == "postgresql://host/x"

