@@ -59,7 +59,7 @@ def test_a_worker_stopped_past_its_grace_is_refused_and_lives_on(plant: Plant, n
     assert [attempt.outcome for attempt in plant.slots(sweep)[0].attempts] == ["lost", "complete"]
     os.kill(late.pid, signal.SIGCONT)
     plant.kill(other)
-    wait_for(lambda: "somebody else meanwhile" in plant.log(late), within_s=30, what="the refusal of its tell")
+    wait_for(lambda: "ended_before" in plant.log(late), within_s=30, what="the refusal of its tell")
     wait_for(lambda: held.last and held.last.worker in _living(plant), within_s=30, what="its signs of life")
     another = plant.submit(trials=2)
     plant.await_end([another])
