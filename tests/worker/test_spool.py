@@ -67,7 +67,10 @@ def test_what_is_torn_or_of_another_version_is_left_for_one_that_is_whole(spool:
     assert spool.recall(journal(attempt=9)) is None
 
 
-def test_no_bit_that_flips_on_the_disk_raises_what_nobody_expects(spool: Spool, tmp_path: Path) -> None:
+def test_no_bit_that_flips_on_the_disk_raises_what_nobody_expects(
+    spool: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("CRITICAL", "worker.spool")  # to write a thousand tracebacks takes minutes
     spool.keep(journal(attempt=7), RECORD)
     (kept,) = tmp_path.glob("spool/*/*.zip")
     whole, left = kept.read_bytes(), 0
