@@ -33,8 +33,8 @@ def evaluate(
     """What the raw logits of K members say about the rows `index_RN` (R replicates' rows, at least one each).
 
     Given rows (R, B), `logits_of` answers logits (K, B, C, …) and `targets_of` targets (K, B, …). `pixels` of an input
-    bound the batch; it has as many samples as one of training (`trained`), or 32, all the same. What is ignored is
-    counted nowhere. Nothing is moved to the host. The caller puts the models in evaluation mode.
+    bound the batch, but not below the samples of one of training (`trained`) or 32, whichever is less. What is ignored
+    is counted nowhere. Nothing is moved to the host. The caller puts the models in evaluation mode.
     """
     members, classes = members_and_classes
     ignored = classes * classes
