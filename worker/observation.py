@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from sweep.figures import ClassCurves, importance_figure
+from sweep.classes_figure import ClassCurves, classes_figure
 from sweep.metric_keys import class_keys, per_class
 from sweep.slots import Replicate
 from sweep.tracking import TRAJECTORY
@@ -34,7 +34,7 @@ class Observation:
         Of `epochs` MLflow gets at most `curve_points` in the curve of each class.
         """
         self.title = title
-        self._objective, self._is_dense = objective, is_dense
+        self._objective, self._is_dense, self._epochs = objective, is_dense, epochs
         self._classes, self._counts, self._seeds = classes, counts, seeds
         self._keys = class_keys(classes)
         kind, _, name = objective.partition("/")
@@ -123,9 +123,10 @@ class Observation:
         curves = None
         if importance_RSC is not None:
             curves = ClassCurves(np.arange(1.0, importance_RSC.shape[1] + 1), importance_RSC)
-        picture = importance_figure(
-            curves, recalls, self._pace, title=self.title, classes=self._classes, counts=self._counts
-        )
+        picture = classes_figure(
+            curves, recalls, self._pace, epochs=self._epochs, title=self.title, classes=self._classes,
+            counts=self._counts,
+        )  # fmt: skip
         trajectory = {} if importance_RSC is None else {TRAJECTORY: self._trajectory(importance_RSC)}
         return {"classes.png": picture, **self._course.file(), **trajectory}
 

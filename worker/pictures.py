@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sweep.figures import boundary_figure
+from sweep.boundary_figure import boundary_figure
 from sweep.prediction_figure import Predictions, Section, predictions_figure
 from sweep.predictions import PREDICTIONS
 

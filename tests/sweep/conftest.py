@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from sweep import boundary_figure, classes_figure
 from sweep.slots import Attempt, Outcome, Replicate, Slot
 from sweep.store import Sweep
 
@@ -57,13 +59,15 @@ def told() -> Told:
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Every figure that is drawn, as matplotlib has it."""
+    """Every figure that is drawn, as matplotlib has it; one whose backdrop serves another time is there once."""
     figures: list[Figure] = []
-    save = Figure.savefig
+    draw = FigureCanvasAgg.draw
 
-    def keep(figure: Figure, *args: object, **kwargs: object) -> None:
-        figures.append(figure)
-        save(figure, *args, **kwargs)  # type: ignore[arg-type]
+    def keep(canvas: FigureCanvasAgg) -> None:
+        figures.append(canvas.figure)
+        draw(canvas)  # type: ignore[no-untyped-call]
 
-    monkeypatch.setattr(Figure, "savefig", keep)
+    monkeypatch.setattr(FigureCanvasAgg, "draw", keep)
+    classes_figure.frame.cache_clear()
+    boundary_figure.plane.cache_clear()
     return figures

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from sweep.figures import ClassCurves, importance_figure
+from sweep.classes_figure import ClassCurves, classes_figure
 from sweep.reconcile import Reconciler
 from sweep.store import Store, Sweep
 from sweep.studies import Studies
@@ -52,13 +52,10 @@ def test_a_sweep_whose_experiment_was_deleted_in_mlflow_holds_no_other_up(
 
 
 @pytest.mark.parametrize("classes", [["$a_$", "b"], ["_other", "b"]])
-def test_a_class_of_any_name_is_named_in_the_picture(classes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    figures: list[Figure] = []
-    save = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *a, **k: (figures.append(figure), save(figure, *a, **k))[1])
+def test_a_class_of_any_name_is_named_in_the_picture(classes: list[str], drawn: list[Figure]) -> None:
     curves = ClassCurves(np.arange(3.0), np.ones((1, 3, 2)))
-    importance_figure(None, curves, [(1.0, 0.1)], title="t", classes=classes, counts=[2, 1])
-    texts = [text.get_text() for legend in figures[0].legends for text in legend.get_texts()]
+    classes_figure(None, curves, [(1.0, 0.1)], epochs=3, title="t", classes=classes, counts=[2, 1])
+    texts = [text.get_text() for legend in drawn[0].legends for text in legend.get_texts()]
     assert [text.replace(r"\$", "$").strip() for text in texts] == [f"{classes[0]} (2)", f"{classes[1]} (1)"]
 
 
