@@ -70,7 +70,7 @@ def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) 
         Drain(parts.store, worker=name, timeout_s=settings.drain_timeout_s, stop=stop) as drain,
         Lifeline(parts.store, worker=name, interval_s=settings.heartbeat_interval_s),
         Stall(worker=name, limit_s=settings.stall_s) as stall,
-        Caretaker(parts.reconciler, every_s=_RECONCILE_EVERY_S),
+        Caretaker(parts.reconciler, every_s=_RECONCILE_EVERY_S) as caretaker,
         drain.holding(courier),
         closing(courier),
     ):
@@ -86,6 +86,7 @@ def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) 
                 else:
                     if not is_clear and courier.is_idle:
                         _give_up_forgotten(parts, name=name)
+                        caretaker.look()  # this may have been the last of a sweep
                         is_clear = True
                     spool.clear(parts.store)
             except Exception:  # a store that is away costs time, never the worker

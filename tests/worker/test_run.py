@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sweep.reconcile import Reconciler
+from worker import run as worker_run
 
 from .bench import Bench, metrics, params, tags, wait_for
 from .conftest import Finished
@@ -180,3 +181,10 @@ def test_what_a_worker_claimed_and_does_not_know_of_is_tried_again(bench: Bench)
     bench.parts.studies.claim(sweep, worker="ann", width=1)
     bench.work_off(sweep)
     assert [[a.outcome for a in slot.attempts] for slot in bench.slots(sweep)] == [["lost", "complete"], ["complete"]]
+
+
+def test_a_sweep_is_closed_as_soon_as_its_last_trial_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_run, "_RECONCILE_EVERY_S", 3600.0)
+    sweep = bench.submit(alpha=[0.1, 0.2], replicates=1, training={"epochs": 1})
+    bench.work_off(sweep)
+    assert bench.parts.store.get(sweep.id).state == "finished"
