@@ -67,6 +67,7 @@ def classes_figure(
         recall, importance = _quantiles(recall), importance and _quantiles(importance)
     curves, panels = [recall], [_panel(recall, "epoch", "validation recall", x_top=epochs)]
     weights, rates = np.array(pace, dtype=float).T
+    plain_rate = float(np.max(rates[weights > 0] / weights[weights > 0], initial=0.0)) or 1.0
     if importance is not None:
         steps = len(importance.x_S) / len(pace) * epochs
         curves.insert(0, importance)
@@ -74,7 +75,7 @@ def classes_figure(
         panels.append(_Panel(x_label="epoch", y_label="mean weight of a sample", x_top=epochs, y_top=_top(weights)))
     shared = frame(
         tuple(plain(labels[c]) for c in order), tuple(panels),
-        rate_top=_top(rates) if importance is not None else None, has_bands=len(recall.values_RSC) > 1,
+        rate_top=None if importance is None else _top(rates, least=plain_rate), has_bands=len(recall.values_RSC) > 1,
     )  # fmt: skip
     return shared.drawn([ClassCurves(c.x_S, c.values_RSC[:, :, order]) for c in curves], weights, rates, title=title)
 
@@ -135,10 +136,9 @@ def _panel(curves: ClassCurves, x_label: str, y_label: str, *, x_top: float) -> 
     return _Panel(x_label=x_label, y_label=y_label, x_top=x_top, y_top=_top(curves.values_RSC))
 
 
-def _top(values: NDArray[np.floating]) -> float:
-    """The tick at or above all values; shares and importances begin at 1, or end there, and have one scale."""
-    highest = float(np.nanmax(values, initial=0.0))
-    return float(ticks(0.0, highest or 1.0)[-1])
+def _top(values: NDArray[np.floating], *, least: float = 1.0) -> float:
+    """The tick at or above `least` and all values: most trials of a scenario have one scale."""
+    return float(ticks(0.0, np.nanmax(values, initial=least))[-1])
 
 
 def _scale(axes: Axes, *, x_top: float, y_top: float, labels_x: float = _LABELS_X) -> None:
