@@ -20,6 +20,8 @@ _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """Errors before anything of the request was sent."""
 _UNCERTAIN = (None, 500, 502, 503, 504)
 """Statuses, or none, after which nobody knows whether a sweep was taken."""
+_AWAY = (None, 502, 503, 504)
+"""Statuses, or none, of an API that is away, or whose database is."""
 TERMINAL = frozenset({"finished", "cancelled", "failed"})
 """The states of a sweep that has ended; `retry` opens one again that was not cancelled."""
 
@@ -34,6 +36,11 @@ class ApiError(Exception):
         """`problem` is the problem+json body, where there was one."""
         self.status, self.problem = status, problem or {}
         super().__init__(message)
+
+    @property
+    def is_away(self) -> bool:
+        """True where nobody answered for the API: it may soon."""
+        return self.status in _AWAY
 
 
 class Client:

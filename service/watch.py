@@ -13,16 +13,20 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from .client import TERMINAL, Answer, Client
+from .client import TERMINAL, Answer, ApiError, Client
 
 _POLL_S = 0.7
 _PLAIN_EVERY_S = 10.0
+_AWAY_S = 300.0
 
 
 def watch(client: Client, sweep_id: str, console: Console, *, meanwhile: Callable[[], None] = lambda: None) -> Answer:
     """The sweep once it has ended; `meanwhile` is called between two looks.
 
-    On a terminal there is a bar a scenario, elsewhere a line now and then.
+    On a terminal there is a bar a scenario, elsewhere a line now and then. An API that goes away is waited for.
+
+    Raises:
+        ApiError: where it is away from the start, or for five minutes.
     """
     sweep = client.sweep(sweep_id)
     titles = [f"{s['profile']} ×{s['ratio']:g}" for s in sweep["scenarios"]]
@@ -30,13 +34,24 @@ def watch(client: Client, sweep_id: str, console: Console, *, meanwhile: Callabl
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[best]}"),
         TimeElapsedColumn(), TimeRemainingColumn(elapsed_when_finished=False),
     )  # fmt: skip
-    said_at = 0.0
+    said_at, answered_at = 0.0, time.monotonic()
+    is_away = False
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks = [bars.add_task(title, total=None, best="") for title in titles]
         while True:
             asked_at = time.monotonic()
-            sweep = client.sweep(sweep_id)
-            trials = client.trials(sweep_id)
+            try:
+                sweep, trials = client.sweep(sweep_id), client.trials(sweep_id)
+            except ApiError as error:
+                if not error.is_away or time.monotonic() - answered_at > _AWAY_S:
+                    raise
+                if not is_away:
+                    console.print(f"{error} Waiting for it; the sweep goes on meanwhile.")
+                is_away = True
+                meanwhile()
+                time.sleep(_POLL_S)
+                continue
+            is_away, answered_at = False, time.monotonic()
             for task, scenario in zip(tasks, sweep["scenarios"], strict=True):
                 mine = [t for t in trials if _same(t["scenario"], scenario)]
                 ended = [t for t in mine if t["state"] not in ("waiting", "running")]

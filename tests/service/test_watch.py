@@ -1,11 +1,13 @@
 """Watching a sweep: lines without a terminal, a bar a scenario on one."""
 
 import io
+from itertools import count
 
 import pytest
 from rich.console import Console
 
-from service.client import Client
+from service import watch as watching
+from service.client import ApiError, Client
 from service.watch import watch
 
 from .running import Answer, Up
@@ -48,3 +50,40 @@ def test_a_sweep_in_which_nothing_is_complete_has_no_best(client: Client, cancel
         assert watch(client, cancelled["id"], console)["state"] == "cancelled"
     assert "4/4" in said.getvalue()
     assert "so far" not in said.getvalue()
+
+
+def out_for(client: Client, monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
+    """Has the API answer in vain after the first look, so many times."""
+    ask, asked = client.trials, count()
+
+    def trials(sweep_id: str) -> list[Answer]:
+        if next(asked) < times:
+            raise ApiError("No answer.", status=503)
+        return ask(sweep_id)
+
+    monkeypatch.setattr(client, "trials", trials)
+
+
+def test_an_api_that_goes_away_is_waited_for(client: Client, answered: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    said, looks = io.StringIO(), []
+    out_for(client, monkeypatch, times=3)
+    monkeypatch.setattr(watching, "_POLL_S", 0.01)
+    with client:
+        found = watch(client, answered["id"], Console(file=said, width=120), meanwhile=lambda: looks.append(1))
+    assert found == answered
+    assert said.getvalue().count("No answer. Waiting for it; the sweep goes on meanwhile.") == 1
+    assert len(looks) == 3  # who watches over the services still does
+
+
+def test_an_api_that_stays_away_or_refuses_ends_the_watching(
+    client: Client, answered: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out_for(client, monkeypatch, times=1_000_000)
+    monkeypatch.setattr(watching, "_POLL_S", 0.01)
+    monkeypatch.setattr(watching, "_AWAY_S", 0.1)
+    with client:
+        with pytest.raises(ApiError, match=r"No answer\."):
+            watch(client, answered["id"], Console(file=io.StringIO()))
+        with pytest.raises(ApiError) as refused:
+            watch(client, "no-such-sweep", Console(file=io.StringIO()))
+    assert refused.value.status == 404
