@@ -10,10 +10,9 @@ everything has members in front, as in `functional`.
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .functional import negative_log, per_member, weight_of_target, weighted_cross_entropy
+from .functional import log_softmax, negative_log, per_member, weight_of_target, weighted_cross_entropy
 
 
 def cross_entropy(
@@ -51,7 +50,7 @@ def focal(
     >>> focal(torch.zeros(1, 2), torch.tensor([0]))
     tensor(0.1733)
     """
-    log_p = F.log_softmax(_at_least_float32(logits), dim=class_dim)
+    log_p = log_softmax(_at_least_float32(logits), class_dim=class_dim)
     losses = negative_log(log_p, target, ignore_index=ignore_index, class_dim=class_dim)
     # Away from 0, where a gamma below 1 has an infinite slope and would make the gradient 0 * inf.
     miss = -torch.expm1(-losses)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from loss.functional import log_softmax, negative_log
 
 _BATCHES = {"cpu": (128, 2**16), "cuda": (512, 2**21)}
 """Samples of a batch at most, and pixels of all members together: what a CPU's caches and a GPU's memory hold well."""
@@ -48,7 +49,7 @@ def evaluate(
             cell_KB = torch.where(target_KB < 0, ignored, target_KB * classes + logits_KBC.argmax(dim=2)).flatten(1)
             # Not bincount, which asks a GPU for the largest cell and so waits for it.
             confusion.scatter_add_(1, cell_KB, torch.ones_like(cell_KB))
-            nll = functional.cross_entropy(logits_KBC.flatten(0, 1), target_KB.flatten(0, 1), reduction="none")
+            nll = negative_log(log_softmax(logits_KBC, class_dim=2), target_KB, class_dim=2)
             nll_K += nll.view(members, -1).sum(dim=1)
     confusion_KCC = confusion[:, :-1].view(members, classes, classes)
     return Counts(confusion_KCC, nll_K / confusion_KCC.sum(dim=(1, 2)))
