@@ -81,13 +81,15 @@ def departure(
     for shape, (dtype, tolerance) in product(shapes, _TOLERANCES.items()):
         inputs_B = torch.randn(_SAMPLES, *shape, generator=torch.Generator().manual_seed(_SEED), dtype=dtype)
         try:
-            expected = [_seen(model.to(dtype), inputs_B) for model in models]
+            expected = [_seen(model.to(dtype), inputs_B)[0] for model in models]
         except Exception:  # what is wrong with the model itself is said where it is trained
             continue
         try:
-            found = _seen(form.to(dtype), inputs_B, members=members)
+            found, draws = _seen(form.to(dtype), inputs_B, members=members)
         except Exception as error:
             return f"in its form here it fails, {type(error).__name__}: {str(error)[:200]}"
+        if draws:  # a mask that drops little is all ones on a handful of inputs
+            return "it draws random numbers outside of layers of dropout"
         return next(
             (
                 f"its {what} are others in its form here"
@@ -105,11 +107,17 @@ def _keep_all(model: nn.Module) -> None:
             module.p = _NEXT_TO_NONE
 
 
-def _seen(module: nn.Module, inputs_B: Tensor, *, members: int | None = None) -> dict[str, dict[str, Tensor]]:
-    """Tensors by name, by what they are, of a model or of the form of some members; these stand in front."""
+def _seen(
+    module: nn.Module, inputs_B: Tensor, *, members: int | None = None
+) -> tuple[dict[str, dict[str, Tensor]], bool]:
+    """Tensors by name, by what they are, of a model or of the form of some members; these stand in front.
+
+    And whether it moved torch's global generator: the CPU's, for what draws on a GPU draws there on a CPU's inputs.
+    """
+    still = torch.Generator().manual_seed(_SEED).get_state()
 
     def forward() -> Tensor:
-        torch.default_generator.manual_seed(_SEED)
+        torch.default_generator.set_state(still)
         for part in drawing(module):
             part.reseed([_SEED] * (members or 1), torch.device("cpu"))
         # Members of one seed see one batch.
@@ -124,15 +132,18 @@ def _seen(module: nn.Module, inputs_B: Tensor, *, members: int | None = None) ->
         learning = {name: one for name, one in module.named_parameters() if one.requires_grad}
         gradients = torch.autograd.grad((logits_KB * weights_B).sum(), list(learning.values()), materialize_grads=True)
         buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+        draws = not torch.equal(torch.get_rng_state(), still)
         module.eval()
         with torch.no_grad():
             evaluated_KB = forward()
-    return {
+        draws = draws or not torch.equal(torch.get_rng_state(), still)
+    seen = {
         "logits": {"": logits_KB.detach()},
         "logits in evaluation": {"": evaluated_KB},
         "buffers": {_plain(name): buffer for name, buffer in buffers.items()},
         "gradients": {_plain(name): gradient for name, gradient in zip(learning, gradients, strict=True)},
     }
+    return seen, draws
 
 
 def _plain(name: str) -> str:

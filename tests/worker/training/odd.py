@@ -80,8 +80,23 @@ class OverAll(Net):
 class Draws(Net):
     """Dropout that is no layer."""
 
+    share = 0.5
+
     def forward(self, inputs: Tensor) -> Tensor:
-        return super().forward(functional.dropout(inputs, 0.5, self.training))
+        return super().forward(functional.dropout(inputs, self.share, self.training))
+
+
+class SeldomDraws(Draws):
+    """Dropout that is no layer, and that leaves a handful of inputs as they are more often than not."""
+
+    share = 0.01
+
+
+class DrawsInEvaluation(Net):
+    """Dropout, once in a while, where there should be none."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(functional.dropout(inputs, 0.01, not self.training))
 
 
 class InPlace(Net):

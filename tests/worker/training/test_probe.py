@@ -22,6 +22,7 @@ from .odd import (
     Bound,
     Drawn,
     Draws,
+    DrawsInEvaluation,
     FromTheFront,
     InPlace,
     Listed,
@@ -29,6 +30,7 @@ from .odd import (
     Normalised,
     OverAll,
     Recomputes,
+    SeldomDraws,
     Temperature,
     hooked,
     pre_hooked,
@@ -86,6 +88,20 @@ def test_what_would_be_another_model_in_a_stack_is_trained_alone_and_says_why(
     together = trained(trial, data, 1, 2, 2)
     assert together == [trained(trial, data, seed)[0] for seed in (1, 2, 2)]
     assert together[1] == together[2]
+
+
+@pytest.mark.parametrize("build", [Draws, SeldomDraws, DrawsInEvaluation], ids=lambda build: build.__name__)
+def test_what_draws_by_itself_is_told_from_its_draws_and_has_its_members_stream(
+    build: Build, named: Callable[[Build], TrialSpec], data: DeviceData
+) -> None:
+    trial = named(build)
+    assert no_stack(trial, data) == "it draws random numbers outside of layers of dropout"
+    expected = trained(trial, data, 1)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(99)
+        before = torch.get_rng_state()
+        assert trained(trial, data, 2, 1)[1:] == expected
+        assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_model_as_it_should_be_is_stacked(named: Callable[[Build], TrialSpec], data: DeviceData) -> None:
