@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 import pytest
+import torch
 
 from sweep.reconcile import Reconciler
 from worker import run as worker_run
@@ -188,3 +189,16 @@ def test_a_sweep_is_closed_as_soon_as_its_last_trial_is_told(bench: Bench, monke
     sweep = bench.submit(alpha=[0.1, 0.2], replicates=1, training={"epochs": 1})
     bench.work_off(sweep)
     assert bench.parts.store.get(sweep.id).state == "finished"
+
+
+@pytest.mark.parametrize(("gpus", "gpu", "expected"), [(0, 1, []), (2, 1, [1]), (2, 2, [0])])
+def test_what_a_worker_makes_on_a_gpu_is_made_on_its_own(
+    gpus: int, gpu: int, expected: list[int], bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current: list[int | None] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: current.append(device.index))
+    stop = threading.Event()
+    stop.set()
+    worker_run.work(bench.parts, bench.settings.model_copy(update={"gpu": gpu}), name="ann", stop=stop)
+    assert current == expected
