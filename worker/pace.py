@@ -134,8 +134,13 @@ def measure(
 
 def fitting(member_bytes: int, device: torch.device) -> int:
     """How many members of that size fit into a worker's share of the memory that is free now; one at least."""
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_bytes()
+    free = _free_on(device) if device.type == "cuda" else free_bytes()
     return min(MAX_WIDTH, max(int(_SHARE_OF_MEMORY[device.type] * free / member_bytes), 1))
+
+
+def _free_on(gpu: torch.device) -> int:
+    """The driver counts as taken what torch keeps of tensors that are gone, and gives to the next."""
+    return torch.cuda.mem_get_info(gpu)[0] + torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)
 
 
 def bytes_of_records(member: Member, data: DeviceData) -> int:

@@ -83,6 +83,14 @@ def test_a_worker_takes_a_share_of_what_is_free(monkeypatch: pytest.MonkeyPatch)
     assert [fitting(size, cpu) for size in (10, 66, 500, 10_000)] == [20, 3, 1, 1]
 
 
+def test_what_torch_keeps_on_a_gpu_for_later_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu, asked = torch.device("cuda", 1), []
+    for name, answer in (("mem_get_info", (100, 5000)), ("memory_reserved", 2400), ("memory_allocated", 1500)):
+        monkeypatch.setattr(torch.cuda, name, lambda device, answer=answer: asked.append(device) or answer)
+    assert fitting(10, gpu) == 70  # of a hundred, and of nine hundred that no tensor holds
+    assert asked == [gpu] * 3
+
+
 def test_a_trial_that_is_all_warm_up_can_be_measured(data: DeviceData) -> None:
     one = member("mlp")
     short = replace(one, trial=replace(one.trial, epochs=1, warmup_epochs=1, schedule="cosine"))
