@@ -1,15 +1,28 @@
 """Where memory runs out."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
+_SAID = (
+    "allocate memory",
+    "out of memory",
+    "ALLOC_FAILED",
+    "ALLOCATION_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "bad_alloc",
+)
+"""What torch says for which it has no class: its allocator on a CPU, the CUDA driver, cuDNN, and cuBLAS, which says as
+well that it is not initialised where there is no memory for its workspace."""
+
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether Python, torch or a library below it found too little; on a CPU torch has no class of its own for it."""
-    said = str(error)
-    told = isinstance(error, RuntimeError) and ("can't allocate memory" in said or "ALLOC_FAILED" in said)
+    """Whether Python, torch, a library below it or the system found too little."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    told = isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID)
     return told or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
@@ -18,6 +31,6 @@ def while_memory_lasts() -> Iterator[None]:
     """Leaves the block where memory runs out; what had been made in it is gone by then."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, OSError) as error:
         if not is_out_of_memory(error):
             raise
