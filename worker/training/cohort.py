@@ -47,7 +47,6 @@ class Cohort:
                 f"Expected an optimizer among {', '.join(OPTIMIZERS)}, got {spec.optimizer!r}. Name one of these."
             )
         self._data, self._heed = data, heed
-        self._test_index = torch.arange(len(data.test), device=data.device)
         self._dtype = torch.float64 if spec.precision == "float64" else torch.float32
         # Members of one seed begin alike, so that they pair.
         alike = {(member.seed, *member.trial.model_params.items()): member for member in members}
@@ -108,9 +107,11 @@ class Cohort:
         """Every model on its replicate's validation rows."""
         return self._evaluate(self._data.train, self._batches.validation_index)
 
-    def test(self) -> Counts:
-        """Every model on the test set."""
-        return self._evaluate(self._data.test, self._test_index[None])
+    def test(self, members: Sequence[int]) -> Counts:
+        """The models of these members, in this order, on the test set; copied where they do not lie in a row."""
+        rows = range(members[0], members[0] + len(members))
+        tested = self.part(rows) if list(members) == list(rows) else self.kept(members)
+        return tested._evaluate(self._data.test, torch.arange(len(self._data.test), device=self._data.device)[None])
 
     def predict(self, member: int, inputs: Tensor) -> Tensor:
         """The class that one member gives to each input, int64: (N,), or (N, H, W) where it labels pixels."""
@@ -122,16 +123,11 @@ class Cohort:
 
     def kept(self, members: Sequence[int]) -> "Cohort":
         """A cohort of these members, in this order, in memory of its own."""
-        index = torch.tensor(list(members), device=self._data.device)
-        tensors = {name: tensor[index] for name, tensor in self._tensors().items()}
-        held, begun = [self.members[k] for k in members], [self._begun[k] for k in members]
-        return self._again(held, begun, self._batches.replicates, tensors)
+        return self._of(members, torch.tensor(list(members), device=self._data.device))
 
     def part(self, members: range) -> "Cohort":
         """A cohort of these members where they lie: what it learns changes this one too, which is best left alone."""
-        rows = slice(members.start, members.stop)
-        tensors = {name: tensor[rows] for name, tensor in self._tensors().items()}
-        return self._again(self.members[rows], self._begun[rows], self._batches.replicates, tensors)
+        return self._of(members, slice(members.start, members.stop))
 
     @property
     def is_part(self) -> bool:
@@ -172,6 +168,11 @@ class Cohort:
             for stream, at in zip((replicate.order, replicate.views), streams, strict=True):
                 stream.set_state(at)
         self._hold(self.members, begun, replicates, self._tensors())
+
+    def _of(self, members: Sequence[int], rows: Tensor | slice) -> "Cohort":
+        tensors = {name: tensor[rows] for name, tensor in self._tensors().items()}
+        held, begun = [self.members[k] for k in members], [self._begun[k] for k in members]
+        return self._again(held, begun, self._batches.replicates, tensors)
 
     def _tensors(self) -> dict[str, Tensor]:
         importance_KC = self._criterion.importance_KC

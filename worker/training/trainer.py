@@ -9,13 +9,13 @@ mlps of usual sizes, always where models convolve. Torch's global generators and
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
-from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .cohort import Cohort, Heed
 from .data import DeviceData
@@ -23,11 +23,10 @@ from .evaluation import Counts
 from .groups import Group, kind_of
 from .memory import while_memory_lasts
 from .probe import can_stack
-from .record import EpochRecord, Evaluation, epoch_records, evaluation_of, to_host
-from .trace import State, Trace
+from .record import EpochRecord, Evaluation, Seen, epoch_records, evaluation_of, to_host
+from .trace import State
 from .trial import Member
 
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -111,8 +110,7 @@ class Training:
         began = time.perf_counter()
         self._rest()
         live = set(self.live)
-        done = self._done(_epoch, (group for group in self._groups if live.issuperset(group.positions)), anew=True)
-        seen = [(group.positions, group.cohort, *found) for group, found in done]
+        seen = self._epochs([group for group in self._groups if live.issuperset(group.positions)])
         if not seen:
             return []
         seconds = (time.perf_counter() - began) / sum(len(positions) for positions, *_ in seen)
@@ -135,14 +133,21 @@ class Training:
                     group.keep(staying)
 
     def test(self, positions: Sequence[int]) -> list[Evaluation | None]:
-        """How each of these members does on the test set as it stands now; None where it is `left_out`."""
-        asked = {id(self._place(position)[0]) for position in positions}
-        found = self._done(Cohort.test, (group for group in self._groups if id(group.cohort) in asked))
-        tested = [position for group, _ in found for position in group.positions]
-        rows = [(counts, k) for group, counts in found for k in range(len(group.positions))]
-        arrays = to_host([tensor for counts, k in rows for tensor in (counts.confusion_KCC[k], counts.nll_K[k])])
-        by_position = dict(zip(tested, zip(arrays[::2], arrays[1::2], strict=True), strict=True))
-        return [evaluation_of(*by_position[position]) if position in by_position else None for position in positions]
+        """How each of these members, and nobody else, does on the test set as it stands now; None where `left_out`."""
+        for position in positions:
+            self._place(position)
+        rows: dict[int, tuple[Tensor, Tensor]] = {}
+        waiting = [[p for p in group.positions if p in positions] for group in self._groups]
+        while waiting:
+            if some := waiting.pop(0):
+                with while_memory_lasts():
+                    counts = self._tested(some)
+                    rows |= dict(zip(some, zip(counts.confusion_KCC, counts.nll_K, strict=True), strict=True))
+                    continue
+                waiting[:0] = self._halved(some)
+        arrays = iter(to_host([tensor for row in rows.values() for tensor in row]))
+        found = dict(zip(rows, map(evaluation_of, arrays, arrays), strict=True))
+        return [found.get(position) for position in positions]
 
     def predict(self, position: int, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.int64]:
         """The class that a member gives to each input of the data set's kind: (N,) or (N, H, W)."""
@@ -186,36 +191,44 @@ class Training:
                 at = self._groups.index(group)
                 self._groups[at : at + 1] = group.take_apart(going, resting)
 
-    def _done(
-        self, work: Callable[[Cohort], T], groups: Iterator[Group], *, anew: bool = False
-    ) -> list[tuple[Group, T]]:
-        """What work with the groups gave, in halves where there was not memory enough; these stay apart.
+    def _epochs(self, waiting: list[Group]) -> list[Seen]:
+        """An epoch of each group, in halves where there was not memory enough; these stay apart.
 
-        A member that has too little even alone is dropped at once, which leaves more to those that come after it. Work
-        that changes what it is given begins `anew` in the halves. Nobody else may hold the `groups`, which are parted.
+        Nobody else may hold the groups, which are parted.
         """
-        done: list[tuple[Group, T]] = []
-        waiting = list(groups)
+        seen: list[Seen] = []
         while waiting:
             group, state = waiting.pop(0), None
             with while_memory_lasts():
-                if anew and len(group.positions) > 1:
+                if len(group.positions) > 1:
                     state = group.cohort.state()
-                done.append((group, work(group.cohort)))
+                seen.append((group.positions, group.cohort, group.cohort.train_epoch(), group.cohort.validate()))
                 continue
-            members = len(group.positions)
-            _log.warning("out of memory", extra={"action": "no_memory", "members": members, "of": len(self.held)})
-            if members == 1:
-                self._left_out[group.positions[0]] = frozenset(self.held).difference(group.positions)
-                self.drop(group.positions)
-                continue
-            if state is not None:
-                group.cohort.restore(state)
-            if anew:
-                self._width = min(self._width, members - members // 2)
-            at = self._groups.index(group)
-            self._groups[at : at + 1] = waiting[:0] = group.halves()
-        return done
+            if halves := self._halved(group.positions):
+                if state is not None:
+                    group.cohort.restore(state)
+                self._width = min(self._width, len(halves[1]))
+                at = self._groups.index(group)
+                self._groups[at : at + 1] = waiting[:0] = group.halves()
+        return seen
+
+    def _tested(self, positions: Sequence[int]) -> Counts:
+        """The test of members of one cohort, in their order in it."""
+        cohort, _ = self._place(positions[0])
+        return cohort.test([self._place(position)[1] for position in positions])
+
+    def _halved(self, positions: Sequence[int]) -> Sequence[Sequence[int]]:
+        """Those for whom there was not memory enough, half as many at a time.
+
+        One who has too little even alone is dropped at once, which leaves more to those that come after it.
+        """
+        members = len(positions)
+        _log.warning("out of memory", extra={"action": "no_memory", "members": members, "of": len(self.held)})
+        if members == 1:
+            self._left_out[positions[0]] = frozenset(self.held).difference(positions)
+            self.drop(positions)
+            return []
+        return [positions[: members // 2], positions[members // 2 :]]
 
     def _place(self, position: int) -> tuple[Cohort, int]:
         for group in self._groups:
@@ -223,7 +236,3 @@ class Training:
                 return group.cohort, group.positions.index(position)
         held = ", ".join(map(str, self.held)) or "none"
         raise ValueError(f"Expected a member still held ({held}), got {position}. Ask before dropping it.")
-
-
-def _epoch(cohort: Cohort) -> tuple[Trace, Counts]:
-    return cohort.train_epoch(), cohort.validate()

@@ -91,7 +91,7 @@ def test_evaluation_leaves_out_what_is_ignored(
 ) -> None:
     monkeypatch.setattr(evaluation, "_BATCHES", {"cpu": (batch, 2**21)})
     cohort = Cohort([Member(spec, 1, TRAIN, VALIDATION)], dense)
-    counts = cohort.test()
+    counts = cohort.test([0])
     masks = arrays()["test_labels"]
     kept = masks != 255
     guessed = cohort.predict(0, dense.test.inputs).numpy()

@@ -108,8 +108,17 @@ def test_one_member_that_cannot_be_tested_costs_the_others_nothing(
     training = Training(many, images)
     training.run_epoch()
     expected = training.test([4, 0])
-    short_of_memory("test", monkeypatch, when=lambda cohort, _: many[2] in cohort.members)
+    tested: list[int] = []
+
+    def short(cohort: Cohort, _: int) -> bool:
+        tested.append(len(cohort.members))
+        return many[2] in cohort.members
+
+    short_of_memory("_evaluate", monkeypatch, when=short)
     found = training.test([4, 2, 0])
+    assert tested == [3, 1, 2, 1, 1]
+    assert [group.positions for group in training._groups] == [[0, 1, 3, 4]]
+    assert training.left_out == {2: {0, 1, 3, 4}}
     assert found[1] is None
     for one, other in zip((found[0], found[2]), expected, strict=True):
         assert one is not None
@@ -180,8 +189,8 @@ def test_members_let_go_leave_their_memory_though_halves_lie_where_they_lay(
     many, member = wide
     before = resident(member)
     training = Training(many, images)
-    short_of_memory("test", monkeypatch, when=lambda cohort, _: len(cohort.members) > 1)
-    training.test(range(8))
+    short_of_memory("validate", monkeypatch, when=lambda cohort, _: len(cohort.members) > 1)
+    training.run_epoch()
     assert len(training._groups) == 8
     assert resident(member) - before == pytest.approx(8, abs=0.1)
     training.drop(range(1, 8))

@@ -7,7 +7,9 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix
 
-from worker.training.data import DeviceData
+from worker.training.cohort import Cohort
+from worker.training.data import DeviceData, Part
+from worker.training.evaluation import Counts
 from worker.training.record import EpochRecord
 from worker.training.trainer import Training
 from worker.training.trial import Member, Optimizer, TrialSpec
@@ -129,6 +131,34 @@ def test_members_end_after_their_own_epochs(plain: TrialSpec, blobs: DeviceData)
     assert list(training.live) == [0]
     assert [record.member for record in training.run_epoch()] == [0]
     assert len(training.test([1, 0])) == 2
+
+
+def test_nobody_is_tested_but_who_is_asked_for(
+    plain: TrialSpec, blobs: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = replace(plain, precision="float64", epochs=2)
+    training = Training([member(spec, seed=at) for at in range(4)], blobs)
+    training.run_epoch()
+    training.join([member(spec, seed=4), member(spec, seed=5), member(spec, count=80)])
+    training.run_epoch()
+    assert training.live == (4, 5, 6)
+    whole = training.test(range(7))
+    tested: list[int] = []
+    evaluate = Cohort._evaluate
+
+    def counted(self: Cohort, part: Part, index_RN: torch.Tensor) -> Counts:
+        tested.append(len(self.members))
+        return evaluate(self, part, index_RN)
+
+    monkeypatch.setattr(Cohort, "_evaluate", counted)
+    for asked, stacks in (([0, 1, 2, 3], [4]), ([3], [1]), ([6, 4, 0], [2, 1]), ([5, 0, 3, 5], [3]), ([], [])):
+        tested.clear()
+        for found, expected in zip(training.test(asked), [whole[position] for position in asked], strict=True):
+            assert found is not None and expected is not None
+            np.testing.assert_array_equal(found.confusion_CC, expected.confusion_CC)
+            assert found.nll == pytest.approx(expected.nll, rel=1e-9)
+        assert sorted(tested, reverse=True) == stacks
+    assert [record.member for record in training.run_epoch()] == [4, 5, 6]
 
 
 def test_nothing_happens_where_no_member_is_live(plain: TrialSpec, blobs: DeviceData) -> None:
