@@ -77,11 +77,6 @@ class Cohort:
         """How many epochs each member has been trained."""
         return [self._epoch - begun for begun in self._begun]
 
-    @property
-    def adaptive(self) -> list[int]:
-        """The members that have an importance."""
-        return self._criterion.adaptive
-
     def train_epoch(self) -> Trace:
         """Takes every training sample of every replicate once in a fresh order; nothing waits for the device."""
         batches = self._batches.draw_order(self.spec.batch_size)
@@ -101,7 +96,8 @@ class Cohort:
             inputs_RB, target_RB = self._batches.of(index_RB, augment=self.spec.augment)
             loss_K = step(inputs_RB, target_RB, *rates_of_step)
             course.note(loss_K, self._criterion.importance_KC, target_RB, to_members=self._batches.to_members)
-        return course.trace(factors_SK, sizes=[index_RB.shape[1] for index_RB in batches])
+        sizes = [index_RB.shape[1] for index_RB in batches]
+        return course.trace(self.members, self.epochs, factors_SK=factors_SK, sizes=sizes)
 
     def validate(self) -> Counts:
         """Every model on its replicate's validation rows."""
@@ -208,7 +204,7 @@ class Cohort:
         specs = [member.trial for member in members]
         class_counts_KC = torch.stack([replicates[key].class_counts for key in self._keys])
         self._criterion = Criterion(specs, class_counts_KC, tensors["importance"])
-        self._index_A = torch.tensor(self.adaptive, dtype=torch.int64, device=self._data.device)
+        self._index_A = torch.tensor(self._criterion.adaptive, dtype=torch.int64, device=self._data.device)
         self._moments = {name: tensors[name] for name in OPTIMIZERS[self.spec.optimizer].vectors}
         self._optimizer = OPTIMIZERS[self.spec.optimizer](specs, self._moments)
         self._graphed = Graphed() if self._graphs else None

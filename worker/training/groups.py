@@ -2,32 +2,38 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from itertools import pairwise
 
 from .cohort import Cohort
+from .memory import while_memory_lasts
 from .trial import Member
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Group:
     """A cohort, and the positions of its members."""
 
-    positions: list[int]
+    positions: Sequence[int]
     cohort: Cohort
 
-    def keep(self, rows: Sequence[int]) -> None:
-        """Goes on with the members in these rows, in this order, and in memory of their own."""
-        self.cohort, self.positions = self.cohort.kept(rows), [self.positions[k] for k in rows]
+    def kept(self, rows: Sequence[int]) -> list["Group"]:
+        """A group of the members in these rows, in this order and in memory of its own; none where there are no rows.
 
-    def take_apart(self, *parts: Sequence[int]) -> list[Self]:
-        """Groups of the members in these rows, in memory of their own."""
-        return [type(self)([self.positions[k] for k in rows], self.cohort.kept(rows)) for rows in parts]
+        Where there is too little memory for a copy, they are as many groups as lie apart, where they lie.
+        """
+        with while_memory_lasts():
+            return [Group([self.positions[k] for k in rows], self.cohort.kept(rows))] if rows else []
+        ends = [*(at for at in range(1, len(rows)) if rows[at] != rows[at - 1] + 1), len(rows)]
+        return self.parts(*(range(rows[start], rows[end - 1] + 1) for start, end in pairwise([0, *ends])))
 
-    def halves(self) -> list[Self]:
+    def halves(self) -> list["Group"]:
         """Two groups in its stead, where it lies."""
         rows, middle = range(len(self.positions)), len(self.positions) // 2
-        parts = rows[:middle], rows[middle:]
-        return [type(self)([self.positions[k] for k in part], self.cohort.part(part)) for part in parts]
+        return self.parts(rows[:middle], rows[middle:])
+
+    def parts(self, *parts: range) -> list["Group"]:
+        """Groups of the members in these rows, where they lie."""
+        return [Group([self.positions[k] for k in part], self.cohort.part(part)) for part in parts]
 
 
 def kind_of(member: Member) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .cohort import Cohort
+from .criterion import ADAPTIVE
 from .evaluation import Counts
 from .memory import while_memory_lasts
 from .trace import Trace
@@ -56,13 +56,13 @@ class EpochRecord:
     failure: str | None
 
 
-Seen = tuple[Sequence[int], Cohort, Trace, Counts]
+Seen = tuple[Sequence[int], Trace, Counts]
 """An epoch of a cohort: its members' positions, their course and their validation, still on the device."""
 
 
 def epoch_records(seen: Sequence[Seen], *, seconds: float) -> list[EpochRecord]:
     """The records of every member of some cohorts, in one transfer; `seconds` is what the epoch took a member."""
-    arrays = iter(to_host([tensor for _, _, trace, counts in seen for tensor in _tensors(trace, counts)]))
+    arrays = iter(to_host([tensor for _, trace, counts in seen for tensor in _tensors(trace, counts)]))
     return [record for one in seen for record in _records(*one, arrays=arrays, seconds=seconds)]
 
 
@@ -84,7 +84,6 @@ def evaluation_of(confusion_CC: NDArray[np.float64], nll: NDArray[np.float64]) -
 
 def _records(
     positions: Sequence[int],
-    cohort: Cohort,
     trace: Trace,
     _: Counts,
     *,
@@ -94,9 +93,10 @@ def _records(
     loss_SK, counted_SK, mean_weight_K, confusion_KCC, nll_K = (next(arrays) for _ in range(5))
     importance = {}
     if trace.importance_SAC is not None:
+        adaptive = [k for k, member in enumerate(trace.members) if member.trial.loss == ADAPTIVE]
         importance_SAC = next(arrays).astype(np.float32)
-        importance = {k: importance_SAC[:, a] for a, k in enumerate(cohort.adaptive)}
-    trials = [member.trial for member in cohort.members]
+        importance = {k: importance_SAC[:, a] for a, k in enumerate(adaptive)}
+    trials = [member.trial for member in trace.members]
     validations = map(evaluation_of, confusion_KCC, nll_K)
     return [
         EpochRecord(
@@ -112,7 +112,7 @@ def _records(
             seconds=seconds,
             failure=_failure(trials[k], epoch=epoch, loss_S=loss_SK[:, k], validation=validation),
         )
-        for k, (position, epoch, validation) in enumerate(zip(positions, cohort.epochs, validations, strict=True))
+        for k, (position, epoch, validation) in enumerate(zip(positions, trace.epochs_K, validations, strict=True))
     ]
 
 

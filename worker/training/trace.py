@@ -9,11 +9,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .trial import Member
+
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
 class Trace:
     """One epoch's course of K members, still on the device."""
 
+    members: Sequence[Member]
+    epochs_K: Sequence[int]
+    """Which epoch it was of each, from 1."""
     factors_SK: Tensor
     """What the learning rates were multiplied by, on the CPU."""
     sizes: list[int]
@@ -70,11 +75,15 @@ class Course:
             self._importances.append(importance_KC[self._index_A])
             self._seen.append(to_members(_tally(target_RB, self._classes)))
 
-    def trace(self, factors_SK: Tensor, *, sizes: list[int]) -> Trace:
+    def trace(
+        self, members: Sequence[Member], epochs_K: Sequence[int], *, factors_SK: Tensor, sizes: list[int]
+    ) -> Trace:
         """The epoch, at its end."""
         loss_SK = torch.stack(self._losses)
         counted_SK = torch.stack(self._counted) if self._dense else torch.tensor(sizes)[:, None].expand_as(loss_SK)
         return Trace(
+            members=members,
+            epochs_K=epochs_K,
             factors_SK=factors_SK,
             sizes=sizes,
             counted_SK=counted_SK,

@@ -9,7 +9,7 @@ mlps of usual sizes, always where models convolve. Torch's global generators and
 import logging
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import zip_longest
 
 import numpy as np
@@ -66,7 +66,7 @@ class Training:
             del self._members[positions.start :]
             raise
         for (host, guests), cohort in zip(hosts, joined, strict=True):
-            host.positions, host.cohort = [*host.positions, *guests.positions], cohort
+            self._replace(host, [Group([*host.positions, *guests.positions], cohort)])
         self._groups += own
         return positions
 
@@ -108,9 +108,10 @@ class Training:
         After an error of another kind the training is not to be gone on with.
         """
         began = time.perf_counter()
-        self._rest()
-        live = set(self.live)
-        seen = self._epochs([group for group in self._groups if live.issuperset(group.positions)])
+        live, held = set(self.live), set(self.held)
+        if live < held:  # those that have had all their epochs rest
+            self._set_apart(live, held - live)
+        seen = self._epochs()
         if not seen:
             return []
         seconds = (time.perf_counter() - began) / sum(len(positions) for positions, *_ in seen)
@@ -123,14 +124,7 @@ class Training:
         going = set(positions)
         for position in going:
             self._place(position)
-        self._groups = [group for group in self._groups if not going.issuperset(group.positions)]
-        for group in self._groups:
-            staying = [k for k, position in enumerate(group.positions) if position not in going]
-            if len(staying) < len(group.positions):
-                group.keep(staying)
-            elif group.cohort.is_part:  # and holds the memory of those that it once lay beside
-                with while_memory_lasts():
-                    group.keep(staying)
+        self._set_apart(set(self.held) - going)
 
     def test(self, positions: Sequence[int]) -> list[Evaluation | None]:
         """How each of these members, and nobody else, does on the test set as it stands now; None where `left_out`."""
@@ -181,35 +175,38 @@ class Training:
         members = [self._members[position] for position in positions]
         return Group(positions, Cohort(members, self._data, graphs=self._graphs, heed=self._heed))
 
-    def _rest(self) -> None:
-        """Sets members that have had all their epochs apart from those that go on."""
-        live = set(self.live)
-        for group in list(self._groups):
-            rows = range(len(group.positions))
-            going, resting = ([k for k in rows if (group.positions[k] in live) is goes] for goes in (True, False))
-            if going and resting:
-                at = self._groups.index(group)
-                self._groups[at : at + 1] = group.take_apart(going, resting)
+    def _replace(self, group: Group, others: Sequence[Group]) -> None:
+        at = self._groups.index(group)
+        self._groups[at : at + 1] = others
 
-    def _epochs(self, waiting: list[Group]) -> list[Seen]:
-        """An epoch of each group, in halves where there was not memory enough; these stay apart.
+    def _set_apart(self, *parts: Set[int]) -> None:
+        """Goes on with the members of these parts alone, each part in cohorts of its own."""
+        held = set[int]().union(*parts)
+        self._groups = [group for group in self._groups if not held.isdisjoint(group.positions)]
+        for at in reversed(range(len(self._groups))):
+            group = self._groups[at]
+            rows = [[k for k, position in enumerate(group.positions) if position in part] for part in parts]
+            # What lies in a larger cohort's memory holds all of it.
+            if max(map(len, rows)) < len(group.positions) or group.cohort.is_part:
+                self._groups[at : at + 1] = [one for some in rows for one in group.kept(some)]
 
-        Nobody else may hold the groups, which are parted.
-        """
+    def _epochs(self) -> list[Seen]:
+        """An epoch of each live member, in halves where there was not memory enough; these stay apart."""
         seen: list[Seen] = []
-        while waiting:
-            group, state = waiting.pop(0), None
+        waiting = set(self.live)
+        while group := next((one for one in self._groups if waiting.issuperset(one.positions)), None):
+            state = None
             with while_memory_lasts():
                 if len(group.positions) > 1:
                     state = group.cohort.state()
-                seen.append((group.positions, group.cohort, group.cohort.train_epoch(), group.cohort.validate()))
+                seen.append((group.positions, group.cohort.train_epoch(), group.cohort.validate()))
+                waiting.difference_update(group.positions)
                 continue
             if halves := self._halved(group.positions):
                 if state is not None:
                     group.cohort.restore(state)
                 self._width = min(self._width, len(halves[1]))
-                at = self._groups.index(group)
-                self._groups[at : at + 1] = waiting[:0] = group.halves()
+                self._replace(group, group.halves())
         return seen
 
     def _tested(self, positions: Sequence[int]) -> Counts:

@@ -126,6 +126,27 @@ def test_one_member_that_cannot_be_tested_costs_the_others_nothing(
         np.testing.assert_array_equal(one.confusion_CC, other.confusion_CC)
 
 
+def test_members_stay_where_they_lie_where_there_is_no_memory_for_a_copy_without_the_others(
+    plain: TrialSpec, images: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = members(replace(plain, epochs=4, precision="float64"), pool=40)[:8]
+    expected, _ = course(many, images)
+    training = Training(many, images)
+    training.run_epoch()
+    with monkeypatch.context() as patches:
+        short_of_memory("kept", patches, when=lambda *_: True)
+        short_of_memory("_evaluate", patches, when=lambda cohort, _: many[1] in cohort.members)
+        found = training.test([0, 1, 3])
+        assert [evaluation is None for evaluation in found] == [False, True, False]
+        training.drop([4, 7])
+    assert [group.positions for group in training._groups] == [[0], [2, 3], [5, 6]]
+    for epoch in expected[1:]:
+        found_by_member = {record.member: record for record in training.run_epoch()}
+        assert found_by_member.keys() == {0, 2, 3, 5, 6}
+        for position, record in found_by_member.items():
+            assert_equal(record, epoch[position], within=1e-9)
+
+
 def test_members_for_whom_there_is_no_memory_do_not_join_and_nothing_has_changed(
     plain: TrialSpec, images: DeviceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
