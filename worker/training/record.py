@@ -35,9 +35,9 @@ class EpochRecord:
     `member` is its position in the training, `epoch` counts from 1. `lr` is the learning rate of the last
     step. `train_loss` (as minimised, importance included) and `mean_weight` are means over the epoch's
     `samples`, each taken at its own step; `mean_weight` is the mean importance of the samples' classes, the
-    factor by which the loss changes the learning rate (1.0 for losses without importance). `importance_SC` is
-    the importance after every step (steps, classes), float32, None for losses without. `seconds` is the wall
-    time of the epoch divided by the members trained in it.
+    factor by which the loss changes the learning rate (1.0 for losses without importance). Of an epoch whose pixels
+    are all ignored they are 0 and 1. `importance_SC` is the importance after every step (steps, classes), float32,
+    None for losses without. `seconds` is the wall time of the epoch divided by the members trained in it.
 
     `failure` says why the member was dropped, None while all is well. A failed member's numbers are what the
     broken model gave, for the record only.

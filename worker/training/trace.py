@@ -93,12 +93,13 @@ class Course:
         )
 
     def _mean_weight(self, like: Tensor) -> Tensor:
-        """The mean importance of the classes of the epoch's samples, float64; 1 for members without."""
+        """The mean importance of the classes of the epoch's samples, float64; 1 without importance, or labels."""
         weight_K = torch.ones(len(like), dtype=torch.float64, device=like.device)
         if self._importances:
             seen_SAC = torch.stack(self._seen)[:, self._index_A]
             importance_SAC = torch.stack(self._importances).double()
-            weight_K[self._index_A] = (importance_SAC * seen_SAC).sum(dim=(0, 2)) / seen_SAC.sum(dim=(0, 2))
+            seen_A, weighed_A = seen_SAC.sum(dim=(0, 2)), (importance_SAC * seen_SAC).sum(dim=(0, 2))
+            weight_K[self._index_A] = torch.where(seen_A > 0, weighed_A / seen_A, 1.0)
         return weight_K
 
 

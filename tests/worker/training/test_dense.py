@@ -169,6 +169,9 @@ def test_a_batch_without_any_label_changes_no_importance_and_breaks_nothing(spec
     assert trace.loss_SK.tolist() == [[0.0]]
     assert trace.importance_SAC is not None
     assert trace.importance_SAC.tolist() == [[[1.0, 1.0, 1.0]]]
+    for trial in (spec, replace(spec, loss="cross_entropy", loss_params={})):
+        (record,) = Training([Member(trial, 1, np.arange(4), VALIDATION)], data).run_epoch()
+        assert (record.train_loss, record.mean_weight, record.failure) == (0.0, 1.0, None)
 
 
 def test_a_set_too_large_for_the_device_stays_mapped_and_gives_the_same_numbers(
