@@ -27,9 +27,9 @@ class Replicate:
     """The samples and random streams of one seed."""
 
     def __init__(self, member: Member, data: DeviceData) -> None:
-        """Puts the member's rows on the device, and its streams at their start."""
-        self.train_index = torch.tensor(member.train_index, device=data.device)
-        self.validation_index = torch.tensor(member.validation_index, device=data.device)
+        """Names the member's rows where the data lie, and puts its streams at their start."""
+        self.train_index = torch.tensor(member.train_index, device=data.home)
+        self.validation_index = torch.tensor(member.validation_index, device=data.home)
         self.class_counts = data.train.class_counts(self.train_index)
         self.order = stream_generator(member.seed, Stream.ORDER)
         self.views = stream_generator(member.seed, Stream.AUGMENTATION)
@@ -53,11 +53,11 @@ class Batches:
 
     @property
     def validation_index(self) -> Tensor:
-        """Every replicate's validation rows (R, V)."""
+        """Every replicate's validation rows (R, V), where the data lie."""
         return torch.stack([one.validation_index for one in self.replicates.values()])
 
     def draw_order(self, batch_size: int) -> Sequence[Tensor]:
-        """Training rows of a fresh epoch, by batch (R, B)."""
+        """Training rows of a fresh epoch, by batch (R, B), where the data lie."""
         rows = []
         for one in self.replicates.values():
             count = len(one.train_index)
@@ -65,7 +65,7 @@ class Batches:
             if count > 1 and count % batch_size == 1:
                 # BatchNorm has no variance to go by in a batch of one, so the odd sample sits this epoch out.
                 order_N = order_N[:-1]
-            rows.append(one.train_index[order_N.to(self._data.device, non_blocking=True)])
+            rows.append(one.train_index[order_N.to(self._data.home, non_blocking=True)])
         return torch.split(torch.stack(rows), batch_size, dim=1)
 
     def of(self, index_RB: Tensor, *, augment: bool) -> tuple[Tensor, Tensor]:

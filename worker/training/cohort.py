@@ -107,7 +107,7 @@ class Cohort:
         """The models of these members, in this order, on the test set; copied where they do not lie in a row."""
         rows = range(members[0], members[0] + len(members))
         tested = self.part(rows) if list(members) == list(rows) else self.kept(members)
-        return tested._evaluate(self._data.test, torch.arange(len(self._data.test), device=self._data.device)[None])
+        return tested._evaluate(self._data.test, torch.arange(len(self._data.test), device=self._data.home)[None])
 
     def predict(self, member: int, inputs: Tensor) -> Tensor:
         """The class that one member gives to each input, int64: (N,), or (N, H, W) where it labels pixels."""
@@ -242,5 +242,6 @@ class Cohort:
         pixels = part.inputs.shape[2:].numel()
         with computing(self.spec.precision, self._data.device):
             return evaluate(
-                logits_of, targets_of, index_RN, members_and_classes=shape, pixels=pixels, trained=self.spec.batch_size
-            )
+                logits_of, targets_of, index_RN, members_and_classes=shape, pixels=pixels, device=self._data.device,
+                trained=self.spec.batch_size,
+            )  # fmt: skip

@@ -27,14 +27,13 @@ class Part:
 
     def __init__(
         self, inputs: NDArray[np.uint8] | NDArray[np.float32], labels: NDArray[np.integer], *, classes: int,
-        device: torch.device, resident: bool,
+        device: torch.device, home: torch.device,
     ) -> None:  # fmt: skip
-        """Copies the arrays to `device`; where they are not `resident` they are used where they are, on the host."""
-        place = torch.tensor if resident else _mapped
+        """Copies the arrays to a `home` that is a GPU, and else uses them where they are, on the host."""
+        place = _mapped if home.type == "cpu" else torch.tensor
         if labels.ndim == 1:  # of any width and byte order; torch reads a few
             labels = labels.astype(np.int64, copy=False)
-        self._classes, self._device = classes, device
-        self._home = device if resident else torch.device("cpu")
+        self._classes, self._device, self._home = classes, device, home
         self._inputs, self._labels = (place(array).to(self._home) for array in (inputs, labels))
 
     def __len__(self) -> int:
@@ -52,12 +51,12 @@ class Part:
         return self._inputs
 
     def inputs_of(self, index_B: Tensor) -> Tensor:
-        """The inputs of these rows, on the device."""
-        return self._inputs[index_B.to(self._home)].to(self._device, non_blocking=True)
+        """The inputs of these rows, on the device; nobody waits for it where the rows are named at the data's home."""
+        return self._rows(self._inputs, index_B)
 
     def targets_of(self, index_B: Tensor) -> Tensor:
         """The targets of these rows, on the device: int64, -100 where a pixel is ignored."""
-        labels_B = self._labels[index_B.to(self._home)].to(self._device, non_blocking=True).long()
+        labels_B = self._rows(self._labels, index_B).long()
         return torch.where(labels_B == IGNORED, _IGNORE_INDEX, labels_B) if self.is_dense else labels_B
 
     def class_counts(self, index: Tensor) -> Tensor:
@@ -67,6 +66,15 @@ class Part:
             target = self.targets_of(index_B).flatten()
             counts_C += torch.bincount(target[target >= 0], minlength=self._classes)
         return counts_C
+
+    def _rows(self, tensor: Tensor, index_B: Tensor) -> Tensor:
+        index_B = index_B.to(self._home)
+        if self._home.type == self._device.type:
+            return tensor[index_B]
+        # Only from pinned memory does a copy to a GPU go on beside what the host does.
+        pinned = self._device.type == "cuda"
+        rows_B = torch.empty(len(index_B), *tensor.shape[1:], dtype=tensor.dtype, pin_memory=pinned)
+        return torch.index_select(tensor, 0, index_B, out=rows_B).to(self._device, non_blocking=True)
 
 
 class DeviceData:
@@ -100,12 +108,15 @@ class DeviceData:
                 f" got {test_inputs.dtype} {test_inputs.shape[1:]}. Prepare both in the same way."
             )
         self.device = device
+        """Where models learn, and inputs and targets are answered."""
         self.classes = classes
         self.input_shape: tuple[int, ...] = tuple(train_inputs.shape[1:])
         size = sum(array.nbytes for array in (train_inputs, train_labels, test_inputs, test_labels))
         resident = device.type == "cuda" and size < _SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
-        self.train = Part(train_inputs, train_labels, classes=classes, device=device, resident=resident)
-        self.test = Part(test_inputs, test_labels, classes=classes, device=device, resident=resident)
+        self.home = device if resident else torch.device("cpu")
+        """Where the data lie, and rows are best named: on a GPU, or on the host if they are too large for it."""
+        self.train = Part(train_inputs, train_labels, classes=classes, device=device, home=self.home)
+        self.test = Part(test_inputs, test_labels, classes=classes, device=device, home=self.home)
         self._scale = _channel_scale(self.train.inputs, device) if self.is_image else None
 
     @property

@@ -29,19 +29,21 @@ def evaluate(
     *,
     members_and_classes: tuple[int, int],
     pixels: int,
+    device: torch.device,
     trained: int = 1,
 ) -> Counts:
     """What the raw logits of K members say about the rows `index_RN` (R replicates' rows, at least one each).
 
-    Given rows (R, B), `logits_of` answers logits (K, B, C, …) and `targets_of` targets (K, B, …). `pixels` of an input
-    bound the batch, but not below the samples of one of training (`trained`) or 32, whichever is less. What is ignored
-    is counted nowhere. Nothing is moved to the host. The caller puts the models in evaluation mode.
+    Given rows (R, B), `logits_of` answers logits (K, B, C, …) and `targets_of` targets (K, B, …), on the device; the
+    rows may be elsewhere. `pixels` of an input bound the batch, but not below the samples of one of training
+    (`trained`) or 32, whichever is less. What is ignored is counted nowhere. Nothing is moved to the host. The caller
+    puts the models in evaluation mode.
     """
     members, classes = members_and_classes
     ignored = classes * classes
-    confusion = torch.zeros(members, ignored + 1, dtype=torch.int64, device=index_RN.device)
-    nll_K = torch.zeros(members, dtype=torch.float64, device=index_RN.device)
-    samples, most = _BATCHES[index_RN.device.type]
+    confusion = torch.zeros(members, ignored + 1, dtype=torch.int64, device=device)
+    nll_K = torch.zeros(members, dtype=torch.float64, device=device)
+    samples, most = _BATCHES[device.type]
     batch = max(min(samples, most // (pixels * members)), min(trained, _WORTH_IT))
     with torch.inference_mode():
         for index_RB in torch.split(index_RN, batch, dim=1):

@@ -120,7 +120,7 @@ class Dropout(nn.Module):
         streams = {seed: torch.Generator(device).manual_seed(seed) for seed in seeds}
         self._generators = list(streams.values())
         order = {seed: r for r, seed in enumerate(streams)}
-        self._row_K = torch.tensor([order[seed] for seed in seeds], device=device)
+        self._row_K = torch.tensor([order[seed] for seed in seeds]).to(device, non_blocking=True)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(K, B, …) with a share of the values 0, and the others larger by as much; as it is in evaluation."""

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from worker.training.data import DeviceData
+from worker.training.batches import Batches, Replicate, key_of
+from worker.training.data import DeviceData, Part
+from worker.training.trial import Member, TrialSpec
 
 CPU = torch.device("cpu")
 
 
-def vectors(**changes: np.ndarray) -> DeviceData:
+def vectors(device: torch.device = CPU, **changes: np.ndarray) -> DeviceData:
     """Six vectors of two classes, with what a test wants to be otherwise."""
     arrays: dict[str, np.ndarray] = {
         "train_inputs": np.zeros((6, 2), np.float32),
@@ -19,7 +21,7 @@ def vectors(**changes: np.ndarray) -> DeviceData:
         "test_inputs": np.zeros((2, 2), np.float32),
         "test_labels": np.array([0, 1]),
     }
-    return DeviceData(**(arrays | changes), classes=2, device=CPU)
+    return DeviceData(**(arrays | changes), classes=2, device=device)
 
 
 def test_images_stay_uint8_and_are_normalised_by_the_pool_by_batch(images: DeviceData) -> None:
@@ -67,6 +69,19 @@ def test_read_only_memory_maps_are_copied(tmp_path: Path) -> None:
     np.save(tmp_path / "inputs.npy", np.ones((6, 2), np.float32))
     data = vectors(train_inputs=np.load(tmp_path / "inputs.npy", mmap_mode="r"))
     assert data.train.inputs.eq(1).all()
+
+
+def test_batches_of_data_that_stay_on_the_host_ask_the_device_for_nothing(
+    plain: TrialSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Part, "class_counts", lambda *_: torch.zeros(2))
+    absent = torch.device("meta")  # which takes everything and can answer nothing
+    data, member = vectors(absent), Member(plain, 1, np.arange(4), np.arange(4, 6))
+    batches = Batches([key_of(member, 0)], {key_of(member, 0): Replicate(member, data)}, data)
+    assert data.home == CPU and data.device == absent
+    for index_RB in [*batches.draw_order(2), batches.validation_index]:
+        assert [one.shape[:2] for one in batches.of(index_RB, augment=True)] == [(1, 2)] * 2
+        assert {one.device for one in batches.of(index_RB, augment=True)} == {absent}
 
 
 @pytest.mark.parametrize(

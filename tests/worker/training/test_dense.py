@@ -121,6 +121,7 @@ def test_large_images_are_judged_a_few_at_a_time(
         torch.arange(5)[None],
         members_and_classes=(1, 3),
         pixels=8 * 9,
+        device=CPU,
     )
     assert seen == [2, 2, 1]
 

@@ -8,6 +8,8 @@ from sklearn.metrics import confusion_matrix, log_loss
 from worker.training import evaluation
 from worker.training.evaluation import Counts, evaluate
 
+CPU = torch.device("cpu")
+
 
 def counted(logits: torch.Tensor, labels: torch.Tensor, *, index: torch.Tensor) -> Counts:
     """Counts of one member whose logits are at hand."""
@@ -17,6 +19,7 @@ def counted(logits: torch.Tensor, labels: torch.Tensor, *, index: torch.Tensor) 
         index[None],
         members_and_classes=(1, 3),
         pixels=labels[0].numel(),
+        device=CPU,
     )
 
 
@@ -64,5 +67,6 @@ def test_large_images_of_many_members_are_judged_by_batches_that_training_has_me
         return torch.zeros(64, rows.shape[1], dtype=torch.int64)
 
     index = torch.arange(70)[None]
-    evaluate(logits_of, targets_of, index, members_and_classes=(64, 3), pixels=224 * 224, trained=trained)
+    shape = (64, 3)
+    evaluate(logits_of, targets_of, index, members_and_classes=shape, pixels=224**2, device=CPU, trained=trained)
     assert seen == batches

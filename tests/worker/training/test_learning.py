@@ -1,6 +1,7 @@
 """One member's learning, as a cohort of its own, against a plain loop written by hand."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from loss import weighted
+from worker.training import data as data_module
 from worker.training.cohort import Cohort
 from worker.training.data import DeviceData
 from worker.training.models import build_model
@@ -120,14 +122,32 @@ def on_gpu(data: DeviceData) -> DeviceData:
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
+MIXED = [("adaptive", {"alpha": 0.1}), ("focal", {"gamma": 1.5}), ("weighted", {}), ("cross_entropy", {})]
+
+
 @pytest.mark.gpu
 @needs_gpu
-def test_an_epoch_never_waits_for_the_gpu(plain: TrialSpec, images: DeviceData) -> None:
-    spec = replace(
-        plain, model="small_cnn", augment=True, loss="adaptive", loss_params={"alpha": 0.1}, precision="bfloat16"
-    )
-    many = [Member(replace(spec, lr=0.01 * at), at % 2, np.arange(30), np.arange(30, 40)) for at in (1, 2, 3)]
-    cohort = Cohort(many, on_gpu(images))
+@pytest.mark.parametrize("resident", [True, False])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "small_cnn", "augment": True, "precision": "bfloat16"},
+        {"model": "mlp", "model_params": {"dropout": 0.3}, "optimizer": "adamw"},
+    ],
+    ids=["sgd", "adamw and dropout"],
+)
+def test_an_epoch_never_waits_for_the_gpu(
+    changes: dict[str, Any], resident: bool, plain: TrialSpec, images: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [
+        Member(replace(plain, loss=loss, loss_params=params, **changes), at % 2, np.arange(30), np.arange(30, 40))
+        for at, (loss, params) in enumerate([*MIXED, MIXED[0]])
+    ]
+    if not resident:
+        monkeypatch.setattr(data_module, "_SHARE_OF_MEMORY", 0.0)
+    data = on_gpu(images)
+    assert data.home.type == ("cuda" if resident else "cpu")
+    cohort = Cohort(many, data)
     cohort.train_epoch()
     torch.cuda.set_sync_debug_mode("error")
     try:
