@@ -78,7 +78,11 @@ class Batches:
         return by_replicate(data.prepare(inputs), index_RB), by_replicate(targets, index_RB)
 
     def to_members(self, tensor_R: Tensor) -> Tensor:
-        """One entry a member (K, …) of what there is one of a replicate, or one for all; copied only where it must."""
+        """One entry a member (K, …) of what there is one of a replicate, or one for all.
+
+        What all share is not copied here, nor by a linear layer; a convolution or pooling, which sees the members side
+        by side, and flattening, which makes vectors of images, copy it for each of them.
+        """
         if len(tensor_R) == 1:
             return tensor_R.expand(self._members, *tensor_R.shape[1:])
         if self._members == len(tensor_R):
