@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from .memory import free_bytes
 from .training.cohort import Cohort, Heed
@@ -22,6 +22,7 @@ from .training.data import DeviceData
 from .training.memory import while_memory_lasts
 from .training.probe import can_stack
 from .training.trial import Member
+from .whole import whole
 
 MAX_WIDTH = 256
 _STEPS = 2
@@ -41,10 +42,17 @@ class Pace(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    seconds: Mapping[int, float]
-    """What one step takes, by the members that take it together."""
-    member_bytes: int
+    seconds: Mapping[Annotated[int, Field(ge=1, le=MAX_WIDTH)], Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    """What one step takes, by the members that take it together; by one at least."""
+    member_bytes: PositiveInt
     """What a member needs while it learns: weights, moments, gradients, and what its backward pass keeps."""
+
+    @field_validator("seconds")
+    @classmethod
+    def _begins_with_one(cls, seconds: Mapping[int, float]) -> Mapping[int, float]:
+        if 1 not in seconds:
+            raise ValueError("expected the seconds of a member alone")
+        return seconds
 
     @property
     def width(self) -> int:
@@ -83,10 +91,7 @@ class Paces:
         kind = _kind(member, data)
         path = self._folder / f"{hashlib.sha256(kind.encode()).hexdigest()[:16]}.json"
         if kind not in self._known:
-            try:
-                self._known[kind] = Pace.model_validate_json(path.read_text())
-            except (OSError, ValidationError):  # not measured, or not by this version
-                self._known[kind] = self._measured(member, data, kind=kind, path=path, heed=heed)
+            self._known[kind] = _kept(path) or self._measured(member, data, kind=kind, path=path, heed=heed)
         return self._known[kind]
 
     def _measured(self, member: Member, data: DeviceData, *, kind: str, path: Path, heed: Heed) -> Pace:
@@ -100,14 +105,23 @@ class Paces:
             _log.warning("width not kept", extra={"action": "width_not_kept", "reason": "the machine is busy"})
             return pace
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            # A name of its own, for workers in containers may share a folder and their numbers.
-            with NamedTemporaryFile("w", dir=self._folder, suffix=".part", delete=False) as half_written:
-                half_written.write(pace.model_dump_json(indent=2))
-            Path(half_written.name).replace(path)
-        except OSError:  # then it is measured again by the next worker
-            _log.warning("width not kept", exc_info=True, extra={"action": "width_not_kept"})
+            with whole(path) as file:
+                file.write(pace.model_dump_json(indent=2).encode())
+        except OSError as error:  # then it is measured again by the next worker
+            _log.warning("width not kept", extra={"action": "width_not_kept", "reason": str(error)})
         return pace
+
+
+def _kept(path: Path) -> Pace | None:
+    """What was measured before; None where nothing was, or where it cannot be, which is said and measured again."""
+    try:
+        return Pace.model_validate_json(path.read_bytes())
+    except OSError:
+        return None
+    except ValidationError as error:
+        facts = {"file": str(path), "reason": error.errors()[0]["msg"]}
+        _log.warning("width refused", extra={"action": "width_refused"} | facts)
+        return None
 
 
 def measure(

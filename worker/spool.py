@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from sweep.store import Store
 from sweep.tracking import Point
 
 from .journal import Journal, Record
+from .whole import whole
 
 _RECORD, _FILES = "record.json", "files/"
 _log = logging.getLogger(__name__)
@@ -34,22 +34,8 @@ class Spool:
 
     def keep(self, journal: Journal, record: Record) -> None:
         """Writes the record, whole and flushed to disk or not at all. Raises OSError."""
-        path = self._path(journal)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}")
-        try:
-            with part.open("wb") as file:
-                _write(record, file)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with whole(self._path(journal)) as file:
+            _write(record, file)
 
     def read(self, journal: Journal) -> Record:
         """The attempt's own record. Raises Untold where somebody removed or spoiled it."""
