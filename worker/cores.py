@@ -4,37 +4,51 @@
 nothing is measured.
 """
 
+import argparse
 import json
+import logging
 import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import BaseModel, PositiveInt, ValidationError
+from pydantic.dataclasses import dataclass
+
+from sweep.logs import configure_logs
+from sweep.settings import Settings
 
 from .memory import free_bytes
 from .pace import processor
 from .training.cohort import Cohort
 from .training.data import DeviceData
 from .training.trial import Member, TrialSpec
+from .whole import whole
 
 _FOR_S = 1.0
 _WORKER_BYTES = 1_500_000_000
 """What a worker takes while it trains small models; more workers than fit would make the machine swap."""
 _MODELS = {"mlp": 16, "small_cnn": 1}
 """The kinds of work that are timed, with the members that learn together."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """Workers on one machine."""
 
-    processes: int
-    threads: int
+    processes: PositiveInt
+    threads: PositiveInt
     """Of each process."""
+
+
+class _Kept(BaseModel):
+    machine: str
+    best: Layout
 
 
 def layouts(cores: int, *, memory: int) -> list[Layout]:
@@ -51,20 +65,32 @@ def best_layout(folder: Path) -> Layout:
         return Layout(processes=torch.cuda.device_count(), threads=1)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     path, machine = folder / "cores.json", f"{cores} cores of {processor()}, torch {torch.__version__}"
-    try:
-        kept = json.loads(path.read_text())
-        if kept["machine"] == machine:
-            return Layout(**kept["best"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # not measured, or not by this version
+    if kept := _kept(path, machine=machine):
+        return kept
     rates = [(layout, _rates(layout)) for layout in layouts(cores, memory=free_bytes())]
     first = rates[0][1]
     # The geometric mean of what each kind of work gains over the first layout: no kind counts for more.
     best, _ = max(rates, key=lambda rated: float(np.prod([rated[1][name] / first[name] for name in _MODELS])))
-    folder.mkdir(parents=True, exist_ok=True)
     measured = [asdict(layout) | {"steps_per_s": rate} for layout, rate in rates]
-    path.write_text(json.dumps({"machine": machine, "best": asdict(best), "measured": measured}, indent=2))
+    try:
+        with whole(path) as file:
+            file.write(json.dumps({"machine": machine, "best": asdict(best), "measured": measured}, indent=2).encode())
+    except OSError as error:  # then it is measured again by the next command
+        _log.warning("layout not kept", extra={"action": "layout_not_kept", "reason": str(error)})
     return best
+
+
+def _kept(path: Path, *, machine: str) -> Layout | None:
+    """What was measured on this machine; None where nothing was, or where it cannot be, which is said."""
+    try:
+        kept = _Kept.model_validate_json(path.read_bytes())
+        return kept.best if kept.machine == machine else None
+    except OSError:
+        return None
+    except ValidationError as error:
+        facts = {"file": str(path), "reason": error.errors()[0]["msg"]}
+        _log.warning("layout refused", extra={"action": "layout_refused"} | facts)
+        return None
 
 
 def _rates(layout: Layout) -> dict[str, float]:
@@ -118,8 +144,19 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == "--threads":
-        _answer(int(sys.argv[2]))
+def main() -> None:
+    """Answers what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m worker.cores", description=(__doc__ or "").partition("\n")[0])
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("folder", type=Path, nargs="?", help="where the answer is kept, or was; it is printed as JSON")
+    what.add_argument("--threads", type=int, help="of a process that is one of several to be timed at once")
+    asked = parser.parse_args()
+    configure_logs(json=Settings().log_json)
+    if asked.threads is not None:
+        _answer(asked.threads)
     else:
-        _say(json.dumps(asdict(best_layout(Path(sys.argv[1]))) | {"gpus": torch.cuda.device_count()}))
+        _say(json.dumps(asdict(best_layout(asked.folder)) | {"gpus": torch.cuda.device_count()}))
+
+
+if __name__ == "__main__":
+    main()

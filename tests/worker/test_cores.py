@@ -46,6 +46,52 @@ def test_the_quickest_layout_is_measured_once_and_kept(tmp_path: Path, monkeypat
     assert best_layout(tmp_path).processes <= 2
 
 
+@pytest.fixture
+def rates(monkeypatch: pytest.MonkeyPatch) -> list[Layout]:
+    """The layouts of two cores that were timed; the first is the quickest."""
+    found: list[Layout] = []
+    monkeypatch.setattr(cores.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: range(2), raising=False)
+    monkeypatch.setattr(cores, "free_bytes", lambda: PLENTY)
+    monkeypatch.setattr(cores, "_rates", lambda layout: found.append(layout) or dict.fromkeys(cores._MODELS, 1.0))
+    return found
+
+
+@pytest.mark.parametrize("best", ['{"processes": 0, "threads": 1}', '{"processes": 1, "threads": 0}', '"x"', "null"])
+def test_a_kept_layout_that_cannot_be_is_said_in_a_line_and_measured_again(
+    best: str, tmp_path: Path, rates: list[Layout], caplog: pytest.LogCaptureFixture
+) -> None:
+    quickest = best_layout(tmp_path)
+    path = tmp_path / "cores.json"
+    whole = path.read_text()
+    path.write_text(json.dumps(json.loads(whole) | {"best": json.loads(best)}))
+    assert best_layout(tmp_path) == best_layout(tmp_path) == quickest == Layout(processes=2, threads=1)
+    assert len(rates) == 4
+    assert path.read_text() == whole
+    (line,) = caplog.records
+    assert (line.action, line.file) == ("layout_refused", str(path))  # type: ignore[attr-defined]
+
+
+def test_a_layout_that_cannot_be_kept_is_used_all_the_same(
+    tmp_path: Path, rates: list[Layout], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "no folder").write_text("")
+    assert best_layout(tmp_path / "no folder") == Layout(processes=2, threads=1)
+    (line,) = caplog.records
+    assert (line.action, line.exc_info) == ("layout_not_kept", None)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("options", "code"), [(["--help"], 0), ([], 2), (["--threads", "x"], 2)])
+def test_the_command_says_what_it_takes_and_measures_nothing(
+    options: list[str], code: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cores.sys, "argv", ["cores", *options])
+    with pytest.raises(SystemExit) as ended:
+        cores.main()
+    assert ended.value.code == code
+    assert "usage: python -m worker.cores" in "".join(capfd.readouterr())
+
+
 def test_with_gpus_there_is_a_worker_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(cores.torch.cuda, "device_count", lambda: 3)
