@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sweep.settings import Settings
+from sweep.settings import MAX_THREADS, Settings
 
 from .console import Json, err, out, say_line, show
 from .demo import demo as run_demo
@@ -76,7 +76,9 @@ def worker(
     width: Annotated[
         str | None, typer.Option(help="Trials to train at once: a number, or auto (measured). Default: EVENHAND_WIDTH.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each. Default: EVENHAND_THREADS.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=MAX_THREADS, help="Threads of each. Default: EVENHAND_THREADS.")
+    ] = None,
     drain_timeout: Annotated[
         float | None,
         typer.Option(
@@ -92,9 +94,9 @@ def worker(
     Asked to leave, it finishes the epoch at hand, if the time allows, and its trials are tried again by others.
     Many trials are trained at once where that was measured to pay; what cannot be stacked is trained one by one.
     """
-    _check_numbers({"--width": width or "auto", "--processes": processes})
+    _check_numbers({"--width": "auto" if width is None else width, "--processes": processes})
     given = {
-        "EVENHAND_WIDTH": width or None,
+        "EVENHAND_WIDTH": width,
         "EVENHAND_THREADS": threads,
         "EVENHAND_DRAIN_TIMEOUT_S": drain_timeout,
     }

@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+MAX_THREADS = 1024
+"""More than any machine's processors; beyond it a system may have no more to give."""
+
 
 class Settings(BaseSettings):
     """What a process of ours needs to know of its surroundings; each field is `EVENHAND_` and its name in capitals."""
@@ -35,7 +38,7 @@ class Settings(BaseSettings):
     """How many lost attempts of one slot are replaced."""
     drain_timeout_s: float = Field(4.0, ge=0)
     """Seconds that a worker that is asked to leave has for the epoch at hand and its checkpoints."""
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=MAX_THREADS)
     """CPU threads of a worker; part of the numbers, since sums over several threads differ in their last bits."""
     width: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Trials that a worker trains at once, stacked where the model can be; auto: as many as measured quickest."""

@@ -26,3 +26,17 @@ def test_an_option_of_a_worker_is_a_setting_of_its_process(
     monkeypatch.setattr(machine, "run_workers", lambda *_, **__: None)
     assert CliRunner().invoke(app, ["worker", option, given]).exit_code == 0
     assert seen == [given]
+
+
+@pytest.mark.parametrize(
+    ("option", "given"),
+    [("--width", ""), ("--width", "AUTO"), ("--processes", ""), ("--threads", "0"), ("--threads", "1025")],
+)
+def test_what_no_setting_can_be_is_refused_by_the_options_name(
+    option: str, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", {**os.environ})
+    monkeypatch.setattr(machine.os, "execv", lambda *_: pytest.fail("a worker was started"))
+    done = CliRunner().invoke(app, ["worker", option, given])
+    assert done.exit_code == 2
+    assert option in done.output

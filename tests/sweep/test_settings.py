@@ -56,7 +56,7 @@ def test_every_setting_is_read_from_the_environment_by_its_name(monkeypatch: pyt
     [
         ("EVENHAND_WIDTH", "0"), ("EVENHAND_THREADS", "0"), ("EVENHAND_HEARTBEAT_INTERVAL_S", "0"),
         ("EVENHAND_MAX_RETRY", "-1"), ("EVENHAND_DRAIN_TIMEOUT_S", "-1"), ("EVENHAND_WIDTH", "many"),
-        ("EVENHAND_DATABASE_URL", "postgres://ann:secret@host/x"),
+        ("EVENHAND_THREADS", "1025"), ("EVENHAND_WIDTH", ""), ("EVENHAND_DATABASE_URL", "postgres://ann:secret@host/x"),
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be_are_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
