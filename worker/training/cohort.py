@@ -42,10 +42,6 @@ class Cohort:
         Raises ValueError where a trial names what there is not, or models cannot be stacked.
         """
         spec = self.spec = members[0].trial
-        if spec.optimizer not in OPTIMIZERS:
-            raise ValueError(
-                f"Expected an optimizer among {', '.join(OPTIMIZERS)}, got {spec.optimizer!r}. Name one of these."
-            )
         self._data, self._heed = data, heed
         self._dtype = torch.float64 if spec.precision == "float64" else torch.float32
         # Members of one seed begin alike, so that they pair.

@@ -6,7 +6,8 @@ Shapes: K members, of which G share a loss's name; B samples a batch, C classes.
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from numbers import Real
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ _OURS = ("logits", "target", "class_counts", "ignore_index", "class_dim")
 class Criterion:
     """One loss a member, computed at once for all members whose losses have one name.
 
-    Raises ValueError for an unknown loss or parameter.
+    Raises ValueError for an unknown loss or parameter, and a value that is none of its.
     """
 
     def __init__(self, specs: Sequence[TrialSpec], class_counts_KC: Tensor, importance_KC: Tensor) -> None:
@@ -86,16 +87,25 @@ class Criterion:
 
 
 def check_loss(name: str, params: Mapping[str, float | str]) -> None:
-    """Raises ValueError where there is no such loss, or it takes no such parameter."""
+    """Raises ValueError where there is no such loss, or it takes no such parameters or values, or needs more."""
     if name not in (known_losses := loss_names()):
         raise ValueError(f"Expected a loss among {', '.join(known_losses)}, got {name!r}. Name one of these.")
-    taken = _ADAPTIVE_PARAMS if name == ADAPTIVE else tuple(inspect.signature(getattr(baselines, name)).parameters)
+    declared = inspect.signature(adaptive if name == ADAPTIVE else getattr(baselines, name)).parameters
+    taken = _ADAPTIVE_PARAMS if name == ADAPTIVE else tuple(declared)
     known = [parameter for parameter in taken if parameter not in _OURS]
     if unknown := set(params) - set(known):
         raise ValueError(
             f"Expected parameters of {name} among {', '.join(known) or 'none'}, got {', '.join(sorted(unknown))}."
             " Remove them or name another loss."
         )
+    for parameter in known:
+        if (value := params.get(parameter, declared[parameter].default)) is inspect.Parameter.empty:
+            raise ValueError(f"Expected {parameter} of {name}, got none. Give a number: it has no default.")
+        annotation = declared[parameter].annotation
+        words = get_args(annotation) if get_origin(annotation) is Literal else ()
+        if value not in words if words else not isinstance(value, Real):
+            expected = " or ".join(words) or "a number"
+            raise ValueError(f"Expected {parameter} of {name} to be {expected}, got {value!r}. Give it so.")
 
 
 def loss_names() -> tuple[str, ...]:

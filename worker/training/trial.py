@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Integral
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["constant", "step", "cosine"]
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 """float64 is for tests: it tells what a computation owes to rounding."""
+_WORDS = {"optimizer": get_args(Optimizer), "schedule": get_args(Schedule), "precision": get_args(Precision)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +24,9 @@ class TrialSpec:
     at each of which the "step" schedule multiplies the learning rate by `step_factor`; the defaults are the
     protocol of Cao et al. 2019 (LDAM) and Cui et al. 2019. Weight decay is applied to every parameter, biases
     and norms too, as in their code.
+
+    Raises ValueError for a word or a number that the trainer knows nothing to do with; the loss and the model, with
+    their parameters, are looked up where they are built.
     """
 
     loss: str
@@ -41,6 +46,15 @@ class TrialSpec:
     step_factor: float = 0.01
     augment: bool = False
     precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        """Refuses what would fail in the first epoch, or be trained as something else."""
+        for field, known in _WORDS.items():
+            if (given := getattr(self, field)) not in known:
+                raise ValueError(f"Expected {field} among {', '.join(known)}, got {given!r}. Name one of these.")
+        for field in ("epochs", "batch_size"):
+            if not isinstance(given := getattr(self, field), Integral) or given < 1:
+                raise ValueError(f"Expected {field} to be a whole number above 0, got {given!r}. Give one.")
 
 
 @dataclass(frozen=True, eq=False, slots=True)

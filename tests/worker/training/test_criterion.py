@@ -76,3 +76,20 @@ def test_unknown_losses_and_parameters_are_refused_with_the_known_ones() -> None
             check_loss("weighted", {name: 1.0})
     with pytest.raises(ValueError, match=r"of cross_entropy among .*label_smoothing.* got alpha"):
         check_loss("cross_entropy", {"alpha": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "said"),
+    [
+        ("adaptive", {}, "Expected alpha of adaptive, got none"),
+        ("adaptive", {"alpha": "x"}, "Expected alpha of adaptive to be a number, got 'x'"),
+        ("focal", {"gamma": "2"}, "Expected gamma of focal to be a number, got '2'"),
+        ("weighted", {"reduction": "sum"}, "Expected reduction of weighted to be mean or weighted_mean, got 'sum'"),
+        ("weighted", {"reduction": 1.0}, "Expected reduction of weighted to be mean or weighted_mean, got 1.0"),
+    ],
+)
+def test_a_value_that_a_loss_lacks_or_cannot_take_is_refused_before_the_first_epoch(
+    name: str, params: dict[str, float | str], said: str, plain: TrialSpec
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        criterion(plain, (name, params))
