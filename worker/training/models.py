@@ -6,6 +6,7 @@ from math import prod
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from .resnet import CifarResNet
 from .seeds import Stream, stream_seed
@@ -25,7 +26,8 @@ def build_model(
     """The model called `name`, from inputs (B, *input_shape) to logits (B, classes) or (B, classes, H, W), on the CPU.
 
     Its weights depend on `seed` alone; the global generator is left as it was. Raises ValueError for an
-    unknown model or parameter, and where the model cannot take inputs of this shape.
+    unknown model or parameter, where the model cannot take inputs of this shape, and where it has weights that are not
+    shaped yet or asks for sparse gradients: weights, and their gradients, are parts of one dense matrix.
     """
     if name not in MODELS:
         raise ValueError(f"Expected a model among {', '.join(MODELS)}, got {name!r}. Name one of these.")
@@ -39,10 +41,26 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would reseed the GPUs as well, which fork_rng was told to leave alone.
         torch.default_generator.manual_seed(stream_seed(seed, Stream.INITIALISATION))
-        return builder(input_shape, classes, **params)
+        model = builder(input_shape, classes, **params)
+    _check_layers(name, model)
+    return model
 
 
 _SHAPES = ("input_shape", "classes")
+
+
+def _check_layers(name: str, model: nn.Module) -> None:
+    for path, module in model.named_modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse and module.weight.requires_grad:
+            raise ValueError(
+                f"Expected a model whose gradients are dense, got {name}, whose {type(module).__name__} {path!r}"
+                " asks for sparse ones. Build it with sparse=False."
+            )
+        if any(map(is_lazy, (*module.parameters(recurse=False), *module.buffers(recurse=False)))):
+            raise ValueError(
+                f"Expected a model whose weights have their shapes, got {name}, whose {type(module).__name__} {path!r}"
+                " has none yet. Build it with the number of its inputs, or call the model once in its builder."
+            )
 
 
 def _linear(input_shape: tuple[int, ...], classes: int) -> nn.Module:

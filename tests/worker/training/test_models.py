@@ -1,5 +1,7 @@
 """The models by name: shapes, sizes, seeds and refusals."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -71,3 +73,34 @@ def test_unknown_models_and_parameters_are_refused_with_the_known_ones() -> None
         build("mlp", (2,), heads=4)
     with pytest.raises(ValueError, match=r"of linear among none, got width"):
         build("linear", (2,), width=4)
+
+
+def named(monkeypatch: pytest.MonkeyPatch, model: Callable[[], nn.Module]) -> None:
+    """Lets "own" name a model of six features."""
+    monkeypatch.setitem(MODELS, "own", lambda input_shape, classes: model())  # type: ignore[arg-type]
+
+
+def test_sparse_gradients_are_refused_with_the_layer_and_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (nn.Embedding, nn.EmbeddingBag):
+        named(monkeypatch, lambda kind=kind: nn.Sequential(kind(10, 4, sparse=True)))  # type: ignore[misc]
+        with pytest.raises(ValueError, match=rf"got own, whose {kind.__name__} '0' asks .* Build it with sparse=False"):
+            build("own", (6,))
+    named(monkeypatch, lambda: nn.Sequential(nn.Embedding(10, 4, sparse=True).requires_grad_(False)))
+    build("own", (6,))
+
+
+def test_lazy_layers_are_refused_until_they_have_their_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lazy(*layers: nn.Module) -> nn.Module:
+        return nn.Sequential(nn.Linear(6, 8), *layers, nn.LazyLinear(5))
+
+    def called_once() -> nn.Module:
+        model = lazy(nn.LazyBatchNorm1d())
+        model(torch.zeros(2, 6))
+        return model
+
+    for layers, which in (((), "LazyLinear '1'"), ((nn.LazyBatchNorm1d(affine=False),), "LazyBatchNorm1d '1'")):
+        named(monkeypatch, lambda layers=layers: lazy(*layers))  # type: ignore[misc]
+        with pytest.raises(ValueError, match=rf"got own, whose {which} has none yet\. Build it with the number of its"):
+            build("own", (6,))
+    named(monkeypatch, called_once)
+    assert build("own", (6,))(torch.zeros(2, 6)).shape == (2, 5)
