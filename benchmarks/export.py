@@ -65,7 +65,7 @@ def _scale(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
 
 def main() -> None:
     """Exports one of `WORKS`."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", choices=WORKS)
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("folder", type=Path)

@@ -26,12 +26,13 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
 from worker.pace import Paces
-from worker.training import cohort, trainer
+from worker.training import trainer
 from worker.training.batches import Batches
 from worker.training.cohort import Cohort
 from worker.training.criterion import Criterion
 from worker.training.data import DeviceData
 from worker.training.optimization import AdamW, Flat
+from worker.training.trace import Course
 from worker.training.trainer import Training
 from worker.training.trial import Member
 
@@ -51,8 +52,8 @@ PHASES: Sequence[tuple[object, str, str]] = (
     (Flat, "gradient", "backward"),
     (AdamW, "rates", "schedule"),
     (AdamW, "step", "optimizer"),
-    (cohort, "tally", "course of the importance"),
-    (cohort, "mean_weight", "course of the importance"),
+    (Course, "note", "course of the importance"),
+    (Course, "trace", "course of the importance"),
     (Cohort, "validate", "validation"),
     (Cohort, "state", "copy, lest memory run out"),
     (trainer, "epoch_records", "records"),
