@@ -21,7 +21,7 @@ import torch
 from .measure import Ratio, interleaved, keep
 from .service import Served, Unequal, by_key, served, warm
 from .weather import Sky, Weather
-from .works import WORKS, Prepared
+from .works import WORKS, Prepared, prepared_works
 
 ROUNDS, EPOCHS, TRIALS, AWAY_S = 3, 5, 10, 60.0
 SKIES: tuple[Sky, ...] = ("fair", "away", "slow")
@@ -128,7 +128,7 @@ def main() -> None:
     chosen = replace(WORKS["digits"], trials=4) if args.quick else replace(
         WORKS["fashion_mnist"], trials=TRIALS, epochs=EPOCHS
     )  # fmt: skip
-    work = Prepared(chosen, args.data, sampler="random")
+    ((work,), _) = prepared_works([chosen], args.data, sampler="random")
     try:
         with served(args.data, workers=0) as on:
             rows = compare(work, on, rounds=1 if args.quick else ROUNDS, away_s=5 if args.quick else AWAY_S)

@@ -22,12 +22,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
-from sweep.errors import EvenhandError
 from worker.training.trainer import Training
 
 from .measure import RESULTS, Ratio, interleaved, keep
 from .ours import Crew
-from .works import WORKS, Prepared
+from .works import WORKS, Prepared, prepared_works
 
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
 WIDEST = {"fashion_mnist": 8}
@@ -226,15 +225,13 @@ def main() -> None:
     args = arguments.parse_args()
     plans = {"digits": Plan(steps=2, rounds=1)} if args.quick else PLANS
     found: dict[str, tuple[Prepared, Seconds]] = {}
+    works, left_out = prepared_works([WORKS[name] for name in plans], args.data)
     notes = [] if args.quick else ["![Trials an hour over width](scaling.png)", ""]
-    for work, plan in plans.items():
-        print(f"{work}: {plan.rounds} round(s)", flush=True)
-        try:
-            prepared = Prepared(WORKS[work], args.data)
-        except EvenhandError as error:
-            notes.append(f"- {work} was left out: {error}")
-            continue
-        seconds = measure(prepared, plan, data_dir=args.data, widths=_widths(work, quick=args.quick))
+    notes += [f"- {note}" for note in left_out]
+    for prepared in works:
+        work = prepared.work.name
+        print(f"{work}: {plans[work].rounds} round(s)", flush=True)
+        seconds = measure(prepared, plans[work], data_dir=args.data, widths=_widths(work, quick=args.quick))
         found[work] = prepared, seconds
         notes.append(f"- {explained(prepared, seconds)}")
     if not args.quick:

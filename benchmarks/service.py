@@ -26,7 +26,7 @@ from sweep.split import index_hash
 
 from .export import export
 from .measure import Ratio, interleaved, keep
-from .works import WORKS, Prepared
+from .works import WORKS, Prepared, prepared_works
 
 ROUNDS = {"toy2d": 2, "digits": 2}
 """Of the other works one: their trials take as long as rounds of these."""
@@ -234,10 +234,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="4 trials of digits, to see it run: no numbers to quote")
     args = parser.parse_args()
     names = args.only or (["digits"] if args.quick else list(WORKS))
+    trials = {name: 4 if args.quick else TRIALS.get(name, WORKS[name].trials) for name in names}
+    works, left_out = prepared_works([replace(WORKS[name], trials=trials[name]) for name in names], args.data)
     try:
         with served(args.data, workers=args.workers) as on:
-            trials = {name: 4 if args.quick else TRIALS.get(name, WORKS[name].trials) for name in names}
-            works = [Prepared(replace(WORKS[name], trials=trials[name]), args.data) for name in names]
             rows = [compare(work, on, rounds=1 if args.quick else ROUNDS.get(work.work.name, 1)) for work in works]
     except Unequal as unequal:
         print(unequal, file=sys.stderr)
@@ -247,6 +247,7 @@ def main() -> None:
         " test scores and summary. Script: `benchmarks.peers.optuna_script --mlflow`, its study alone; one torch thread"
         f" for {' and '.join(THREADS)}, torch's default for the others. Checked: the same rows, epochs and batches; as"
         f" many FINISHED runs; mean balanced accuracies within three standard errors and {SLACK:g}.",
+        *left_out,
     ]
     print(keep("service", rows, notes=notes, quick=args.quick))
 

@@ -27,12 +27,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from sweep.errors import EvenhandError
-
 from .export import export
 from .measure import Ratio, interleaved, keep
 from .peers.practice import Result
-from .works import WORKS, Prepared, Work
+from .works import WORKS, Prepared, prepared_works
 
 OURS = "ours"
 RAY = "(c) Ray Tune, tuned, 2 at a time"
@@ -188,17 +186,14 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, default=Path("evenhand-data"), help="the data folder, as the service's")
     arguments.add_argument("--quick", action="store_true", help="one small round on digits, to see that all is there")
     args = arguments.parse_args()
-    rows, reasons, notes = [], [], [*_NOTES, *(busy := _busy())]
-    print("\n".join(busy))
-    for name, plan in (QUICK if args.quick else PLANS).items():
-        work: Work = replace(WORKS[name], epochs=plan.epochs, trials=plan.trials)
-        try:
-            prepared = Prepared(work, args.data)
-        except EvenhandError as error:
-            print(f"{name} is left out: {error}")
-            notes.append(f"{name} was left out: {error}")
-            continue
-        print(f"{name}: {plan.rounds} round(s)", flush=True)
+    print("\n".join(busy := _busy()))
+    plans = QUICK if args.quick else PLANS
+    chosen = (replace(WORKS[name], epochs=plan.epochs, trials=plan.trials) for name, plan in plans.items())
+    works, left_out = prepared_works(chosen, args.data)
+    rows, reasons, notes = [], [], [*_NOTES, *busy, *left_out]
+    for prepared in works:
+        plan = plans[prepared.work.name]
+        print(f"{prepared.work.name}: {plan.rounds} round(s)", flush=True)
         row, found = compare(prepared, plan, data_dir=args.data)
         rows.append(row)
         reasons += found

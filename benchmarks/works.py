@@ -1,13 +1,15 @@
 """The works that are timed: real sweeps, resolved as the service resolves them, and their data for the peers."""
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from sweep.datasets import Dataset, Datasets
+from sweep.errors import DatasetError
 from sweep.plan import studies
 from sweep.problems import parse_sweep
 from sweep.resolve import ResolvedSweep, resolve
@@ -77,3 +79,19 @@ class Prepared:
         spec = self.resolved.spec
         trial = trial_spec(spec, self._plan, {"alpha": alpha}, device=self.data.device)
         return replicates(trial, spec=spec, scenario=self.scenario, dataset=self.dataset)
+
+
+def prepared_works(
+    works: Iterable[Work], data_dir: Path, *, sampler: str | None = None
+) -> tuple[list[Prepared], list[str]]:
+    """The works that there are data for, and a word on each that is left out; exits with it where none is left."""
+    found, notes = [], []
+    for work in works:
+        try:
+            found.append(Prepared(work, data_dir, sampler=sampler))
+        except DatasetError as error:
+            notes.append(f"{work.name} was left out: {error}")
+            print(notes[-1], file=sys.stderr)
+    if not found:
+        sys.exit("There is nothing to time.")
+    return found, notes
