@@ -25,7 +25,7 @@ from worker.training.cohort import Cohort
 from worker.training.trial import Precision
 
 from .gpu_sides import SHAPES, Plan, Side, made_up, members, rates, rates_apart
-from .hardware import ADAMW_BYTES, copy_rate, flops_of_step, matmul_rate, parameters_of
+from .hardware import ADAMW_BYTES, copy_rate, flops_of, matmul_rate, parameters_of
 from .measure import Ratio, keep
 
 AIMS = {"mlp": 15.0, "small_cnn": 15.0, "resnet32": 5.0}
@@ -95,7 +95,7 @@ def limits(model: str, widths: Sequence[Row], plan: Plan, *, matmul: float, copy
     """How the rates of `by_width` stand to the arithmetic and the memory traffic that the device can do."""
     data = made_up(model, rows=plan.batch, device=torch.device("cpu"))
     (member,) = members(model, 1, batch=plan.batch, steps=1, precision="float32")
-    flops, parameters = flops_of_step(member, data), parameters_of(member, data)
+    flops, parameters = flops_of(Cohort([member], data).train_epoch), parameters_of(member, data)
     rows: list[Row] = []
     for row in widths:
         if isinstance(rate := row.get(RATE), float):

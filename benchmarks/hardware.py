@@ -33,16 +33,13 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-def flops_of_step(one_batch: Member, data: DeviceData) -> int:
-    """Of a training step of one member, whose rows are one batch: its matrix products and convolutions, both ways.
+def flops_of(work: Callable[[], object]) -> int:
+    """Of the matrix products and convolutions of what one member does.
 
     A stack of K needs K times as many; counted in a stack, the gradients of grouped convolutions would count K squared.
     """
-    cohort = Cohort([one_batch], data)
     with FlopCounterMode(display=False) as counter:
-        steps = len(cohort.train_epoch().sizes)
-    if steps != 1:
-        raise ValueError(f"Expected rows of one batch, got {steps} steps.")
+        work()
     return int(counter.get_total_flops())
 
 

@@ -23,7 +23,6 @@ from unittest.mock import patch
 import torch
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
-from torch.utils.flop_counter import FlopCounterMode
 
 from worker.pace import Paces
 from worker.training import trainer
@@ -36,9 +35,9 @@ from worker.training.trace import Course
 from worker.training.trainer import Training
 from worker.training.trial import Member
 
-from .hardware import ADAMW_BYTES, Traffic, copy_rate, matmul_rate, parameters_of
+from .hardware import ADAMW_BYTES, Traffic, copy_rate, flops_of, matmul_rate, parameters_of
 from .measure import keep
-from .works import WORKS, Prepared
+from .works import WORKS, prepared_works
 
 _ALPHA = 0.05
 EPOCHS_S = 3.0
@@ -158,16 +157,13 @@ def look(work: str, member: Member, data: DeviceData, *, width: int, seconds: fl
 
     with patch.object(AdamW, "step", counted):
         steps = training.run_epoch()[0].steps
-    # Counted in a stack, the gradients of grouped convolutions would count by the square of its width.
-    with FlopCounterMode(display=False) as counter:
-        Training([member], data).run_epoch()
     return Found(
         work=work,
         width=width,
         step_ms=1000 * median(times) / steps,
         shares=shares(profiler.events()),
         slowdown=profiled_s / median(times),
-        mflop=width * counter.get_total_flops() / steps / 1e6,
+        mflop=width * flops_of(Training([member], data).run_epoch) / steps / 1e6,
         adamw_least=width * parameters_of(member, data) * ADAMW_BYTES,
         adamw_moved=traffic.bytes / steps,
     )
@@ -219,9 +215,9 @@ def main() -> None:
     torch.set_num_threads(1)
     cpu = torch.device("cpu")
     paces, looks = Paces(args.data / "paces"), []
-    for name, work in WORKS.items():
-        prepared = Prepared(work, args.data)
-        member = prepared.members(_ALPHA)[0]
+    works, left_out = prepared_works(WORKS.values(), args.data)
+    for prepared in works:
+        name, member = prepared.work.name, prepared.members(_ALPHA)[0]
         if args.quick:
             rows = member.train_index[: 2 * member.trial.batch_size]
             member = replace(member, train_index=rows, validation_index=member.validation_index[:8])
@@ -234,6 +230,7 @@ def main() -> None:
     notes = [
         "Own time under torch's profiler on one thread, which makes short operators look longer than they are; of each"
         " work its epoch alone, and at the width that was measured to pay here where that is more than one.",
+        *left_out,
     ]
     print(keep("profile", share_rows(looks), notes=notes, quick=args.quick), end="\n\n")
     notes = [
