@@ -1,4 +1,4 @@
-"""Runs the benchmarks one after another, and joins their tables in benchmarks/results/README.md.
+"""Runs the benchmarks one after another; benchmarks/results/README.md has their tables in the end.
 
 python -m benchmarks [--data DATA] [--only NAME]... [--quick]
 
@@ -28,29 +28,12 @@ SCRIPTS: Mapping[str, bool] = {
     "gpu": False,
 }
 """Each benchmark in its turn, and whether it reads the data folder."""
-JOINED = (*SCRIPTS, "outage", "profile")
-"""What has tables: a file of its name, and others that begin with it and an underscore."""
 
 
 def command(name: str, *, data_dir: Path, quick: bool) -> list[str]:
     """The command line of a benchmark."""
     data = ["--data", str(data_dir.resolve())] if SCRIPTS[name] else []
     return [sys.executable, "-m", f"benchmarks.{name}", *data, *(["--quick"] if quick else [])]
-
-
-def joined(results: Path) -> str:
-    """All tables in one text, in the order of the benchmarks."""
-    found = [path for name in JOINED for path in sorted(results.glob(f"{name}*.md")) if _is_of(path, name)]
-    lines = [
-        "# Results",
-        "",
-        "Written by `make bench`, and by `python -m benchmarks.outage` and `.profile`; each table says where and when.",
-    ]
-    return "\n".join([*lines, *(f"\n{path.read_text().strip()}" for path in found)]) + "\n"
-
-
-def _is_of(path: Path, name: str) -> bool:
-    return path.stem == name or path.stem.startswith(f"{name}_")
 
 
 def run(name: str, *, data_dir: Path, quick: bool) -> bool:
@@ -79,7 +62,6 @@ def main() -> None:
     failed = [name for name in names if not run(name, data_dir=args.data, quick=args.quick)]
     print(f"\n{len(names) - len(failed)} of {len(names)} benchmarks done in {time.perf_counter() - began:.0f} s.")
     if not args.quick:
-        (ROOT / RESULTS / "README.md").write_text(joined(ROOT / RESULTS))
         print(f"Tables: {RESULTS / 'README.md'}")
     if failed:
         sys.exit(f"Failed: {', '.join(failed)}.")

@@ -12,6 +12,8 @@ from pathlib import Path
 import torch
 
 RESULTS = Path("benchmarks/results")
+ORDER = ("throughput", "service", "loss", "overhead", "scaling", "gpu", "outage", "profile")
+"""Of tables in the text that joins them: a file of its name, and others that begin with it and an underscore."""
 _MEANINGLESS = "A quick run, to see that it works: its numbers mean nothing."
 
 
@@ -52,7 +54,10 @@ def machine() -> str:
 
 
 def keep(name: str, rows: Sequence[Mapping[str, object]], *, notes: Sequence[str], quick: bool) -> str:
-    """Rows as a Markdown table, written into `benchmarks/results` with the same as JSON; a quick run writes nothing."""
+    """Rows as a Markdown table, written into `benchmarks/results` with the same as JSON, and joined with the others.
+
+    A quick run writes nothing.
+    """
     facts = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
     notes = [*notes, "", _MEANINGLESS] if quick else notes
     columns = list(rows[0])
@@ -65,7 +70,15 @@ def keep(name: str, rows: Sequence[Mapping[str, object]], *, notes: Sequence[str
         RESULTS.mkdir(parents=True, exist_ok=True)
         (RESULTS / f"{name}.json").write_text(data + "\n")
         (RESULTS / f"{name}.md").write_text(text + "\n")
+        (RESULTS / "README.md").write_text(joined(RESULTS))
     return text
+
+
+def joined(results: Path) -> str:
+    """All tables in one text, in the order of the benchmarks."""
+    found = [path for name in ORDER for path in sorted([*results.glob(f"{name}.md"), *results.glob(f"{name}_*.md")])]
+    lines = ["# Results", "", "Written by the benchmarks; each table says where and when."]
+    return "\n".join([*lines, *(f"\n{path.read_text().strip()}" for path in found)]) + "\n"
 
 
 def _plain(value: object) -> object:

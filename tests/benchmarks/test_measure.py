@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import scaling
-from benchmarks.__main__ import ROOT, command, joined
-from benchmarks.measure import RESULTS, Ratio, keep
+from benchmarks.__main__ import ROOT, SCRIPTS, command
+from benchmarks.measure import ORDER, RESULTS, Ratio, joined, keep
 
 ROWS = [{"work": "digits", "s": 1.23456, "over": Ratio.of([4.0, 9.0], [2.0, 3.0])}]
 
@@ -25,6 +25,29 @@ def test_a_run_is_kept_as_it_is_shown(tmp_path: Path, monkeypatch: pytest.Monkey
     kept = json.loads((RESULTS / "pace.json").read_text())
     assert kept["rows"] == [{"work": "digits", "s": 1.23456, "over": {"median": 2.5, "low": 2, "high": 3}}]
     assert kept["notes"] == ["By hand."]
+
+
+def test_what_one_benchmark_keeps_is_joined_with_the_other_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    keep("loss", ROWS, notes=["Of yesterday."], quick=False)
+    keep("overhead", ROWS, notes=[], quick=False)
+
+    keep("loss", ROWS, notes=["Of today."], quick=False)
+
+    text = (RESULTS / "README.md").read_text()
+    assert text.index("Of today.") < text.index("## overhead")
+    assert "Of yesterday." not in text
+
+
+def test_the_text_of_all_results_has_the_tables_as_they_are_now() -> None:
+    assert (ROOT / RESULTS / "README.md").read_text() == joined(ROOT / RESULTS)
+
+
+def test_every_benchmark_has_its_place_among_the_results() -> None:
+    assert set(SCRIPTS) <= set(ORDER)
+    assert {path.stem.partition("_")[0] for path in (ROOT / RESULTS).glob("*.md")} - {"README"} <= set(ORDER)
 
 
 def test_a_quick_run_is_shown_as_one_and_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
