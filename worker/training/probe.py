@@ -1,7 +1,8 @@
 """Whether the form that a model learns in here is the model: logits, buffers and gradients against plain PyTorch.
 
 What a module does in its forward pass cannot be read from its layers: it may keep them in a list as well, count
-dimensions from the front, or draw numbers of its own. So every kind of model is tried once, on a handful of inputs.
+dimensions from the front, draw numbers of its own, or look at all inputs together. So every kind of model is tried
+once, on a handful of inputs that two members share and on a handful that each has of its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,9 @@ _NEXT_TO_NONE = 1e-15
 """Of dropout: its layers are called, and drop nothing."""
 _TOLERANCES = {torch.float64: 1e-6, torch.float32: 1e-3}
 """Of the largest number compared."""
+_LARGER = 4.0
+"""Each member's own inputs than those of the one before, so that what is looked at in all of them differs."""
+_UNTRIED = "it takes none of the random inputs that it was to be tried on"
 
 
 def no_stack(trial: TrialSpec, data: DeviceData) -> str | None:
@@ -53,7 +57,7 @@ def _no_stack(
     if reason is None:
         return None
     wrong = departure(models(1), models(1), input_shape, lambda alone: Alone(*alone))
-    if wrong is not None:
+    if wrong not in (None, _UNTRIED):
         raise ValueError(
             f"Expected a model that learns by its parameters and changes its buffers in place, got {name}: {wrong}."
         )
@@ -66,7 +70,7 @@ def departure(
     input_shape: tuple[int, ...],
     form_of: Callable[[Sequence[nn.Module]], nn.Module],
 ) -> str | None:
-    """In what the form of models differs from them; None where it does not, or where they do nothing themselves.
+    """In what the form of models differs from them; None where it does not.
 
     What is compared comes of random inputs: logits in training and evaluation, buffers afterwards, and gradients.
     Layers of dropout, which draw otherwise in a stack, are kept from dropping. Both lists hold the same models.
@@ -79,26 +83,37 @@ def departure(
         [torch.Size([*input_shape[:1], *(min(side, _SIDE) for side in input_shape[1:])]), input_shape]
     )
     for shape, (dtype, tolerance) in product(shapes, _TOLERANCES.items()):
-        inputs_B = torch.randn(_SAMPLES, *shape, generator=torch.Generator().manual_seed(_SEED), dtype=dtype)
+        batches = _shared_and_own(shape, dtype, members=members)
         try:
-            expected = [_seen(model.to(dtype), inputs_B)[0] for model in models]
+            expected = [
+                [_seen(model.to(dtype), inputs_RB[k % len(inputs_RB)])[0] for inputs_RB in batches]
+                for k, model in enumerate(models)
+            ]
         except Exception:  # what is wrong with the model itself is said where it is trained
             continue
         try:
-            found, draws = _seen(form.to(dtype), inputs_B, members=members)
+            tried = [_seen(form.to(dtype), inputs_RB, members=members) for inputs_RB in batches]
         except Exception as error:
             return f"in its form here it fails, {type(error).__name__}: {str(error)[:200]}"
-        if draws:  # a mask that drops little is all ones on a handful of inputs
+        if any(draws for _, draws in tried):  # a mask that drops little is all ones on a handful of inputs
             return "it draws random numbers outside of layers of dropout"
         return next(
             (
                 f"its {what} are others in its form here"
+                for at, (found, _) in enumerate(tried)
                 for what, tensors in found.items()
-                if not _are_close(tensors, [one[what] for one in expected], tolerance)
+                if not _are_close(tensors, [one[at][what] for one in expected], tolerance)
             ),
             None,
         )
-    return None
+    return _UNTRIED
+
+
+def _shared_and_own(shape: torch.Size, dtype: torch.dtype, *, members: int) -> list[Tensor]:
+    """Inputs (1, B, …) for all members and (K, B, …), a batch a member."""
+    generator = torch.Generator().manual_seed(_SEED)
+    shared, own = (torch.randn(rows, _SAMPLES, *shape, generator=generator, dtype=dtype) for rows in (1, members))
+    return [shared, own * _LARGER ** torch.arange(members).view(-1, *[1] * (own.ndim - 1))]
 
 
 def _keep_all(model: nn.Module) -> None:
@@ -108,9 +123,11 @@ def _keep_all(model: nn.Module) -> None:
 
 
 def _seen(
-    module: nn.Module, inputs_B: Tensor, *, members: int | None = None
+    module: nn.Module, inputs: Tensor, *, members: int | None = None
 ) -> tuple[dict[str, dict[str, Tensor]], bool]:
     """Tensors by name, by what they are, of a model or of the form of some members; these stand in front.
+
+    Inputs are (B, …) for a model, (1, B, …) or (K, B, …) for members, those of one seed share theirs.
 
     And whether it moved torch's global generator: the CPU's, for what draws on a GPU draws there on a CPU's inputs.
     """
@@ -120,9 +137,8 @@ def _seen(
         torch.default_generator.set_state(still)
         for part in drawing(module):
             part.reseed([_SEED] * (members or 1), torch.device("cpu"))
-        # Members of one seed see one batch.
-        inputs = inputs_B.clone() if members is None else inputs_B.clone().expand(members, *inputs_B.shape)
-        logits: Tensor = module(inputs)
+        own = inputs.clone()
+        logits: Tensor = module(own if members is None else own.expand(members, *own.shape[1:]))
         return logits[None] if members is None else logits
 
     with torch.random.fork_rng(devices=[]):

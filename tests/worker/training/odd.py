@@ -77,6 +77,28 @@ class OverAll(Net):
         return super().forward(inputs / inputs.norm())
 
 
+class Centred(Net):
+    """A mean over all members together, which is their own where they share their inputs."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs - inputs.mean())
+
+
+class Branches(Net):
+    """A way for large inputs, whosever they are."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs) * (2 if inputs.max() > 4 else 1)
+
+
+class OfWholeNumbers(Net):
+    """It takes no other inputs, and counts its dimensions from the front."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        digits = functional.one_hot(inputs.long(), 10).to(inputs.dtype).argmax(-1).to(inputs.dtype)
+        return super().forward(digits - digits.mean(0))
+
+
 class Draws(Net):
     """Dropout that is no layer."""
 

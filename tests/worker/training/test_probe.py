@@ -20,6 +20,8 @@ from .odd import (
     AlwaysDrops,
     Assigns,
     Bound,
+    Branches,
+    Centred,
     Drawn,
     Draws,
     DrawsInEvaluation,
@@ -28,6 +30,7 @@ from .odd import (
     Listed,
     Net,
     Normalised,
+    OfWholeNumbers,
     OverAll,
     Recomputes,
     SeldomDraws,
@@ -77,7 +80,7 @@ def trained(trial: TrialSpec, data: DeviceData, *seeds: int) -> list[float]:
 
 @pytest.mark.parametrize(
     "build",
-    [Listed, Bound, Drawn, FromTheFront, OverAll, Draws, InPlace, pre_hooked, replaced],
+    [Listed, Bound, Drawn, FromTheFront, OverAll, Centred, Branches, Draws, InPlace, pre_hooked, replaced],
     ids=lambda build: build.__name__,
 )
 def test_what_would_be_another_model_in_a_stack_is_trained_alone_and_says_why(
@@ -102,6 +105,18 @@ def test_what_draws_by_itself_is_told_from_its_draws_and_has_its_members_stream(
         before = torch.get_rng_state()
         assert trained(trial, data, 2, 1)[1:] == expected
         assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_could_not_be_tried_is_trained_alone(named: Callable[[Build], TrialSpec]) -> None:
+    random = np.random.default_rng(0)
+    points, labels = random.integers(0, 10, (30, FEATURES)).astype(np.float32), np.arange(30) % CLASSES
+    data = DeviceData(
+        train_inputs=points, train_labels=labels, test_inputs=points, test_labels=labels, classes=CLASSES,
+        device=torch.device("cpu"),
+    )  # fmt: skip
+    trial = named(OfWholeNumbers)
+    assert no_stack(trial, data) == "it takes none of the random inputs that it was to be tried on"
+    assert trained(trial, data, 1, 2) == [trained(trial, data, seed)[0] for seed in (1, 2)]
 
 
 def test_a_model_as_it_should_be_is_stacked(named: Callable[[Build], TrialSpec], data: DeviceData) -> None:
