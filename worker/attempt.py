@@ -23,7 +23,7 @@ from .training.trace import State
 from .training.trainer import Training
 from .training.trial import Member
 
-_FORMAT = 2
+_FORMAT = 3
 """Of what is kept of a trial, the layout of the models' tensors included: another one is left."""
 _log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from .precision import computing
 from .probe import no_stack
 from .seeds import Stream, stream_seed
 from .stacked import drawing, stack, twin
-from .trace import Course, State, Trace
+from .trace import State, Trace, Tracer
 from .trial import Member
 
 Heed = Callable[[], None]
@@ -78,7 +78,7 @@ class Cohort:
         batches = self._batches.draw_order(self.spec.batch_size)
         self._epoch += 1
         factors_SK = self._factors(len(batches))
-        course = Course(self._index_A, classes=self._data.classes, dense=self._data.train.is_dense)
+        tracer = Tracer(self._index_A, classes=self._data.classes, dense=self._data.train.is_dense)
         done_K = torch.tensor([(epoch - 1) * len(batches) for epoch in self.epochs])
         self.model.train()
         for layer, module in enumerate(self._drawing):
@@ -91,9 +91,9 @@ class Cohort:
             self._heed()
             inputs_RB, target_RB = self._batches.of(index_RB, augment=self.spec.augment)
             loss_K = step(inputs_RB, target_RB, *rates_of_step)
-            course.note(loss_K, self._criterion.importance_KC, target_RB, to_members=self._batches.to_members)
+            tracer.note(loss_K, self._criterion.importance_KC, target_RB, to_members=self._batches.to_members)
         sizes = [index_RB.shape[1] for index_RB in batches]
-        return course.trace(self.members, self.epochs, factors_SK=factors_SK, sizes=sizes)
+        return tracer.trace(self.members, self.epochs, factors_SK=factors_SK, sizes=sizes)
 
     def validate(self) -> Counts:
         """Every model on its replicate's validation rows."""

@@ -49,8 +49,8 @@ class Flat:
 class Sgd:
     """Stochastic gradient descent with momentum, Nesterov's or plain, and weight decay: `torch.optim.SGD` a member."""
 
-    vectors = ("velocity",)
-    """What is kept of every parameter, 0 at first."""
+    vectors = ("momentum_buffer",)
+    """What is kept of every parameter, 0 at first; as torch names it."""
 
     def __init__(self, specs: Sequence[TrialSpec], state: Mapping[str, Tensor]) -> None:
         """Moves on from a state: the vectors (K, P)."""
@@ -67,18 +67,18 @@ class Sgd:
     def step(self, values_KP: Tensor, gradient_KP: Tensor, rates: Rates) -> None:
         """Moves the values against their gradient, which is written over."""
         rate_K1, decay_K1, momentum_K1 = rates
-        velocity_KP = self._state["velocity"]
+        buffer_KP = self._state["momentum_buffer"]
         slope_KP = gradient_KP.add_(decay_K1 * values_KP)
-        velocity_KP.mul_(momentum_K1).add_(slope_KP)
-        direction_KP = slope_KP.add_(momentum_K1 * velocity_KP) if self._nesterov else velocity_KP
+        buffer_KP.mul_(momentum_K1).add_(slope_KP)
+        direction_KP = slope_KP.add_(momentum_K1 * buffer_KP) if self._nesterov else buffer_KP
         values_KP.sub_(rate_K1 * direction_KP)
 
 
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019): `torch.optim.AdamW` a member."""
 
-    vectors = ("mean", "square")
-    """What is kept of every parameter, 0 at first."""
+    vectors = ("exp_avg", "exp_avg_sq")
+    """What is kept of every parameter, 0 at first; as torch names it."""
 
     def __init__(self, specs: Sequence[TrialSpec], state: Mapping[str, Tensor]) -> None:
         """Moves on from a state: the vectors (K, P)."""
@@ -87,8 +87,10 @@ class AdamW:
         self._decay_K = _column([spec.weight_decay for spec in specs])
 
     def rates(self, factors_SK: Tensor, *, done_K: Tensor, like: Tensor) -> Iterator[Rates]:
-        """What each step of an epoch multiplies by: the schedule's factors (float64) and the corrections of moments
-        that have seen `done_K` steps and those of the epoch, as `like`."""
+        """What each step of an epoch multiplies by: the schedule's factors (float64) worked in, as `like`.
+
+        The moments, which are 0 at first, are corrected for it by the steps that they have seen, `done_K` before these.
+        """
         steps_SK1 = (done_K + torch.arange(1, len(factors_SK) + 1)[:, None])[:, :, None].double()
         first_SK1, second_SK1 = (1 - beta**steps_SK1 for beta in _BETAS)
         rate_SK1 = factors_SK[:, :, None] * self._rate_K
@@ -98,13 +100,13 @@ class AdamW:
     def step(self, values_KP: Tensor, gradient_KP: Tensor, rates: Rates) -> None:
         """Moves the values against their gradient, which is written over."""
         shrink_K1, root_K1, rate_K1 = rates
-        mean_KP, square_KP = self._state["mean"], self._state["square"]
+        exp_avg_KP, exp_avg_sq_KP = self._state["exp_avg"], self._state["exp_avg_sq"]
         values_KP.mul_(shrink_K1)
-        mean_KP.lerp_(gradient_KP, 1 - _BETAS[0])
-        square_KP.mul_(_BETAS[1]).addcmul_(gradient_KP, gradient_KP, value=1 - _BETAS[1])
+        exp_avg_KP.lerp_(gradient_KP, 1 - _BETAS[0])
+        exp_avg_sq_KP.mul_(_BETAS[1]).addcmul_(gradient_KP, gradient_KP, value=1 - _BETAS[1])
         # In the gradient's memory: at many members every further array costs more than its arithmetic.
-        scale_KP = torch.sqrt(square_KP, out=gradient_KP).div_(root_K1).add_(_EPS)
-        values_KP.sub_(torch.div(mean_KP, scale_KP, out=scale_KP).mul_(rate_K1))
+        scale_KP = torch.sqrt(exp_avg_sq_KP, out=gradient_KP).div_(root_K1).add_(_EPS)
+        values_KP.sub_(torch.div(exp_avg_KP, scale_KP, out=scale_KP).mul_(rate_K1))
 
 
 def _as(like: Tensor, column: Tensor) -> Tensor:

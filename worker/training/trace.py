@@ -53,7 +53,7 @@ class State:
         )
 
 
-class Course:
+class Tracer:
     """What is seen at each step of an epoch, left on the device until the epoch's end."""
 
     def __init__(self, index_A: Tensor, *, classes: int, dense: bool) -> None:

@@ -81,6 +81,7 @@ def test_sgd_is_torchs_for_each_member(nesterov: bool, plain: TrialSpec) -> None
                 weight.grad = torch.tensor([gradient], dtype=torch.float64)
                 torchs.step()
             expected.append(weight.item())
+            assert set(OPTIMIZERS["sgd"].vectors) <= set(torchs.state[weight])
         assert moved(chosen, weight=2.0, gradients=(1.0, -3.0, 0.5)) == pytest.approx(expected, rel=1e-12)
 
 
@@ -94,4 +95,5 @@ def test_adamw_is_torchs_for_each_member(plain: TrialSpec) -> None:
             weight.grad = torch.tensor([gradient], dtype=torch.float64)
             torchs.step()
         expected.append(weight.item())
+        assert set(OPTIMIZERS["adamw"].vectors) <= set(torchs.state[weight])
     assert moved(specs, weight=2.0, gradients=(3.0, -1.0, 0.0, 2.0)) == pytest.approx(expected, rel=1e-12)

@@ -155,7 +155,7 @@ def test_what_draws_in_evaluation_is_the_same_twice_and_leaves_the_generator(
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("name", ["mean", "square", "values", "velocity", "importance", "level"])
+@pytest.mark.parametrize("name", ["exp_avg", "exp_avg_sq", "values", "momentum_buffer", "importance", "level"])
 def test_a_buffer_may_have_any_name(name: str, named: Callable[[Build], TrialSpec], data: DeviceData) -> None:
     expected = trained(named(lambda: Normalised("a_name_of_its_own")), data, 1, 2)
     assert trained(named(lambda: Normalised(name)), data, 1, 2) == expected
