@@ -157,7 +157,7 @@ def main() -> None:
     space = prepared.resolved.spec.alpha
     assert isinstance(space, Range), "a work searches alpha"
     if args.width == "auto":
-        width = Paces(args.data / "paces").of(prepared.members(space.low)[0], prepared.data).width
+        width = Paces(args.data / "paces").of(prepared.members(space.low), prepared.data).width
     else:
         width = int(args.width)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

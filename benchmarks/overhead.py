@@ -145,7 +145,7 @@ def alone(crew: Crew, seen: Trained, *, width: int, most: int) -> float:
 def added(work: Prepared, on: Served, *, data_dir: Path, rounds: int) -> dict[str, object]:
     """A row: the same trials through the service and by two processes that do nothing but train, in turns."""
     warm(work, on)
-    width = Paces(data_dir / "paces").of(work.members(0.1)[0], work.data).width
+    width = Paces(data_dir / "paces").of(work.members(0.1), work.data).width
     most = at_once(work.resolved.spec)
     crew = Crew(work.work, data_dir, processes=PROCESSES)
     seen: list[Trained] = []

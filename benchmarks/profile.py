@@ -221,7 +221,7 @@ def main() -> None:
         if args.quick:
             rows = member.train_index[: 2 * member.trial.batch_size]
             member = replace(member, train_index=rows, validation_index=member.validation_index[:8])
-        pays = 2 if args.quick else paces.of(member, prepared.data).width
+        pays = 2 if args.quick else paces.of([member], prepared.data).width
         for width in sorted({1, pays}):
             print(f"{name}, width {width} ...", file=sys.stderr)
             looks.append(look(name, member, prepared.data, width=width, seconds=0.0 if args.quick else EPOCHS_S))

@@ -6,9 +6,10 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Annotated
 
@@ -75,28 +76,30 @@ class Pace(BaseModel):
 
 
 class Paces:
-    """Measured paces by kind of work: model, shapes, batch, optimizer, precision, device and threads."""
+    """Measured paces by kind of work: model, shapes, batch, replicates, optimizer, precision, device and threads."""
 
-    def __init__(self, folder: Path) -> None:
-        """Keeps them as files in `folder`, which is made with the first."""
-        self._folder = folder
+    def __init__(self, folder: Path, *, graphs: bool = False) -> None:
+        """Keeps them as files in `folder`, which is made with the first; `graphs` as the work will be done with."""
+        self._folder, self._graphs = folder, graphs
         self._known: dict[str, Pace] = {}
 
-    def of(self, member: Member, data: DeviceData, *, heed: Heed = lambda: None) -> Pace:
-        """The pace of the member's kind of work, measured now unless that was done before; `heed` as in `Cohort`.
+    def of(self, members: Sequence[Member], data: DeviceData, *, heed: Heed = lambda: None) -> Pace:
+        """The pace of the work of one trial's members, measured now unless its kind was before; `heed` as in `Cohort`.
 
         It depends on what else the machine does: measured while that left this thread too little of a core, it is
         this process's alone. Whoever doubts it deletes the file.
         """
-        kind = _kind(member, data)
+        kind = _kind(members, data, graphs=self._graphs)
         path = self._folder / f"{hashlib.sha256(kind.encode()).hexdigest()[:16]}.json"
         if kind not in self._known:
-            self._known[kind] = _kept(path) or self._measured(member, data, kind=kind, path=path, heed=heed)
+            self._known[kind] = _kept(path) or self._measured(members, data, kind=kind, path=path, heed=heed)
         return self._known[kind]
 
-    def _measured(self, member: Member, data: DeviceData, *, kind: str, path: Path, heed: Heed) -> Pace:
+    def _measured(
+        self, members: Sequence[Member], data: DeviceData, *, kind: str, path: Path, heed: Heed
+    ) -> Pace:  # fmt: skip
         began, began_cpu = time.perf_counter(), time.thread_time()
-        pace = measure(member, data, heed=heed)
+        pace = measure(members, data, graphs=self._graphs, heed=heed)
         took = time.perf_counter() - began
         share = (time.thread_time() - began_cpu) / took if data.device.type == "cpu" else 1.0
         facts = {"width": pace.width, "seconds": round(took, 2), "share": round(share, 2), "of": kind}
@@ -125,20 +128,33 @@ def _kept(path: Path) -> Pace | None:
 
 
 def measure(
-    member: Member, data: DeviceData, *, clock: Callable[[], float] = time.perf_counter, heed: Heed = lambda: None
-) -> Pace:
-    """Times steps of stacks of 1, 2, 4, … copies of the member, while they get quicker, fit and are quickly timed."""
-    rows = member.train_index[: _STEPS * member.trial.batch_size]
-    endless = replace(member.trial, epochs=sys.maxsize, warmup_epochs=0, schedule="constant")
-    short = replace(member, trial=endless, train_index=rows, validation_index=member.validation_index[:1])
-    alone = Cohort([short], data, heed=heed)
+    members: Sequence[Member], data: DeviceData, *, graphs: bool = False,
+    clock: Callable[[], float] = time.perf_counter, heed: Heed = lambda: None,
+) -> Pace:  # fmt: skip
+    """Times steps of stacks of 1, 2, 4, … members while they get quicker, fit and are quickly timed.
+
+    Stacks are of trials such as the `members` are one of: they have these seeds and rows in turn, and with them as many
+    inputs of their own. With `graphs` a GPU's steps are recorded within the first few, and the quickest is a replay.
+    """
+    trial = members[0].trial
+    endless = replace(trial, epochs=sys.maxsize, warmup_epochs=0, schedule="constant")
+    some = _STEPS * trial.batch_size
+    short = [
+        replace(one, trial=endless, train_index=one.train_index[:some], validation_index=one.validation_index[:1])
+        for one in members
+    ]
+
+    def stack(width: int) -> Cohort:
+        return Cohort(list(islice(cycle(short), width)), data, graphs=graphs, heed=heed)
+
+    alone = stack(1)
     member_bytes = _bytes_of_member(alone)
-    widest = fitting(member_bytes, data.device) if can_stack(member.trial, data) else 1
+    widest = fitting(member_bytes, data.device) if can_stack(trial, data) else 1
     began, width, seconds = clock(), 1, {1: _seconds(alone, clock=clock)}
     while 2 * width <= widest and clock() - began < _IN_ALL_S:
         width *= 2
         with while_memory_lasts():
-            seconds[width] = _seconds(Cohort([short] * width, data, heed=heed), clock=clock)
+            seconds[width] = _seconds(stack(width), clock=clock)
         if width not in seconds:
             break
         if width >= 4 and seconds[width] / width > seconds[width // 4] / (width // 4):
@@ -195,19 +211,22 @@ def _bytes_of_member(alone: Cohort) -> int:
     return kept // steps + 3 * own
 
 
-def _kind(member: Member, data: DeviceData) -> str:
-    trial = member.trial
+def _kind(members: Sequence[Member], data: DeviceData, *, graphs: bool) -> str:
+    """What is alike where a pace is; not the loss: trials of several losses of a scenario lie in one stack."""
+    trial = members[0].trial
     device = torch.cuda.get_device_name(data.device) if data.device.type == "cuda" else processor()
     parts = {
         "model": trial.model,
         **trial.model_params,
         "inputs": data.input_shape,
         "classes": data.classes,
-        "batch": min(trial.batch_size, len(member.train_index)),
+        "batch": min(trial.batch_size, len(members[0].train_index)),
+        "replicates": len(members),
         "optimizer": trial.optimizer,
         "augment": trial.augment,
         "precision": trial.precision,
         "device": device,
+        "graphs": graphs and data.device.type == "cuda",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }

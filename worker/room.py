@@ -44,7 +44,7 @@ class Room:
             if reason:
                 _log.info("one by one", extra={"action": "one_by_one", "model": trial.model, "reason": reason})
             if width == "auto":
-                pace = paces.of(members[0], data, heed=heed)
+                pace = paces.of(members, data, heed=heed)
                 member_bytes = pace.member_bytes + bytes_of_records(members[0], data)
                 fits = min(pace.width, fitting(member_bytes, data.device))
                 return cls(replicates=one, width=fits, most=max(fits, one), pace=pace, stacked=stacked)

@@ -65,7 +65,8 @@ def work(parts: Parts, settings: Settings, *, name: str, stop: threading.Event) 
     device = torch.device("cuda", settings.gpu % gpus) if gpus else torch.device("cpu")
     if gpus:  # streams and recordings are made on the current device, whichever tensors they are for
         torch.cuda.set_device(device)
-    shelf, paces, spool = Shelf(parts.datasets, device), Paces(settings.data_dir / "paces"), Spool(settings.data_dir)
+    shelf, spool = Shelf(parts.datasets, device), Spool(settings.data_dir)
+    paces = Paces(settings.data_dir / "paces", graphs=settings.cuda_graphs)
     courier = Courier(parts, spool, worker=name, stop=stop)
     _log.info("worker ready", extra={"action": "worker_ready", "worker": name, "device": str(device)})
     with (

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,19 +62,19 @@ def test_joining_pays_where_a_stack_of_both_is_quicker_than_one_after_the_other(
 
 
 def test_stacks_of_growing_width_are_timed_and_a_member_has_a_size(data: DeviceData) -> None:
-    found = measure(member("mlp"), data)
+    found = measure([member("mlp")], data)
     assert set(found.seconds) >= {1, 2}
     assert all(width & (width - 1) == 0 and seconds > 0 for width, seconds in found.seconds.items())
     weights = 4 * (64 * 128 + 128 + 128 * 3 + 3)
     assert 5 * weights < found.member_bytes < 50 * weights
-    assert set(measure(member("resnet18"), data).seconds) == {1}  # has no stacked form
+    assert set(measure([member("resnet18")], data).seconds) == {1}  # has no stacked form
 
 
 def test_a_stack_is_no_wider_than_memory_allows(data: DeviceData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace_module, "fitting", lambda size, device: 3)
-    assert set(measure(member("mlp"), data).seconds) == {1, 2}
+    assert set(measure([member("mlp")], data).seconds) == {1, 2}
     monkeypatch.setattr(pace_module, "fitting", lambda size, device: 1)
-    assert set(measure(member("mlp"), data).seconds) == {1}
+    assert set(measure([member("mlp")], data).seconds) == {1}
 
 
 def test_a_worker_takes_a_share_of_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_what_torch_keeps_on_a_gpu_for_later_is_free(monkeypatch: pytest.MonkeyP
 def test_a_trial_that_is_all_warm_up_can_be_measured(data: DeviceData) -> None:
     one = member("mlp")
     short = replace(one, trial=replace(one.trial, epochs=1, warmup_epochs=1, schedule="cosine"))
-    assert measure(short, data).seconds[1] > 0
+    assert measure([short], data).seconds[1] > 0
 
 
 def test_without_memory_for_a_wider_stack_the_narrower_ones_count(
@@ -106,15 +106,15 @@ def test_without_memory_for_a_wider_stack_the_narrower_ones_count(
         return 1.0
 
     monkeypatch.setattr(pace_module, "_seconds", seconds)
-    assert measure(member("mlp"), data).seconds == {1: 1.0, 2: 1.0}
+    assert measure([member("mlp")], data).seconds == {1: 1.0, 2: 1.0}
 
 
 def test_a_pace_that_cannot_be_kept_is_used_all_the_same(
     data: DeviceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace_module, "measure", lambda member, data, **_: GROWS)
+    monkeypatch.setattr(pace_module, "measure", lambda members, data, **_: GROWS)
     (tmp_path / "file").write_text("no folder")
-    assert Paces(tmp_path / "file").of(member("mlp"), data) == GROWS
+    assert Paces(tmp_path / "file").of([member("mlp")], data) == GROWS
 
 
 def test_measuring_ends_when_a_wider_stack_is_slower_or_time_is_up(
@@ -123,13 +123,13 @@ def test_measuring_ends_when_a_wider_stack_is_slower_or_time_is_up(
     def took(*seconds_by_width: float) -> set[int]:
         answers = iter(seconds_by_width)
         monkeypatch.setattr(pace_module, "_seconds", lambda cohort, clock: next(answers))
-        return set(measure(member("linear"), data).seconds)
+        return set(measure([member("linear")], data).seconds)
 
     assert took(1.0, 1.5, 4.1) == {1, 2, 4}
     assert took(1.0, 2.5, 3.0, 11.0) == {1, 2, 4, 8}
     ticks: Iterator[float] = iter([0.0, 1.0, 9.0])
     monkeypatch.setattr(pace_module, "_seconds", lambda cohort, clock: 1.0)
-    assert set(measure(member("linear"), data, clock=lambda: next(ticks)).seconds) == {1, 2}
+    assert set(measure([member("linear")], data, clock=lambda: next(ticks)).seconds) == {1, 2}
 
 
 def test_a_pace_is_measured_once_and_kept_on_disk(
@@ -137,38 +137,38 @@ def test_a_pace_is_measured_once_and_kept_on_disk(
 ) -> None:
     measured: list[str] = []
 
-    def once(member: Member, data: DeviceData, **_: object) -> Pace:
-        measured.append(member.trial.model)
+    def once(members: Sequence[Member], data: DeviceData, **_: object) -> Pace:
+        measured.append(members[0].trial.model)
         return GROWS
 
     monkeypatch.setattr(pace_module, "measure", once)
     monkeypatch.setattr(pace_module, "_UNDISTURBED", 0.0)
     paces = Paces(tmp_path / "paces")
-    assert paces.of(member("mlp"), data) == paces.of(member("mlp"), data) == GROWS
-    assert Paces(tmp_path / "paces").of(member("mlp"), data) == GROWS
+    assert paces.of([member("mlp")], data) == paces.of([member("mlp")], data) == GROWS
+    assert Paces(tmp_path / "paces").of([member("mlp")], data) == GROWS
     assert measured == ["mlp"]
-    paces.of(member("linear"), data)
+    paces.of([member("linear")], data)
     assert measured == ["mlp", "linear"]
     (first, _) = sorted((tmp_path / "paces").iterdir(), key=lambda path: path.stat().st_mtime)
     first.write_text("half a fi")
-    assert Paces(tmp_path / "paces").of(member("mlp"), data) == GROWS
+    assert Paces(tmp_path / "paces").of([member("mlp")], data) == GROWS
     assert measured == ["mlp", "linear", "mlp"]
 
 
 def test_a_pace_measured_on_a_busy_machine_is_not_kept(
     data: DeviceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def waited(member: Member, data: DeviceData, **_: object) -> Pace:
+    def waited(members: Sequence[Member], data: DeviceData, **_: object) -> Pace:
         time.sleep(0.1)  # another process had the core
         return GROWS
 
     monkeypatch.setattr(pace_module, "measure", waited)
     paces = Paces(tmp_path / "paces")
-    assert paces.of(member("mlp"), data) == GROWS
+    assert paces.of([member("mlp")], data) == GROWS
     assert not (tmp_path / "paces").exists()
-    monkeypatch.setattr(pace_module, "measure", lambda member, data, **_: NEVER)
-    assert paces.of(member("mlp"), data) == GROWS  # as long as the process lives
-    assert Paces(tmp_path / "paces").of(member("mlp"), data) == NEVER
+    monkeypatch.setattr(pace_module, "measure", lambda members, data, **_: NEVER)
+    assert paces.of([member("mlp")], data) == GROWS  # as long as the process lives
+    assert Paces(tmp_path / "paces").of([member("mlp")], data) == NEVER
 
 
 def test_a_model_without_a_stacked_form_is_said(
@@ -188,7 +188,7 @@ def test_room_is_for_as_many_trials_as_asked_or_as_pay(data: DeviceData, tmp_pat
     assert (asked.width, asked.trials(0, width=6), asked.trials(2, width=6), asked.trials(6, width=6)) == (6, 3, 2, 0)
     assert asked.trials(2, width=3) == 0  # memory has halved the stacks since
     for kind, width, free in ((GROWS, 4, 1), (NEVER, 1, 0)):
-        paces.of = lambda member, data, *, heed, kind=kind: kind  # type: ignore[assignment, misc]
+        paces.of = lambda members, data, *, heed, kind=kind: kind if members == replicates else None  # type: ignore[assignment, misc]
         room = Room.of(replicates, data, width="auto", paces=paces)
         assert (room.width, room.trials(2, width=room.width)) == (width, free)
 
@@ -199,7 +199,7 @@ def test_room_counts_what_grows_with_classes_and_steps(
     one, asked = member("mlp"), []
     monkeypatch.setattr(room_module, "fitting", lambda size, device: asked.append(size) or 2)
     paces = Paces(tmp_path)
-    paces.of = lambda member, data, **_: GROWS  # type: ignore[method-assign]
+    paces.of = lambda members, data, **_: GROWS  # type: ignore[method-assign]
     assert Room.of([one], data, width="auto", paces=paces).width == 2
     steps = math.ceil(len(one.train_index) / one.trial.batch_size)
     course = data.classes * steps

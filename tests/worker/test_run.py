@@ -192,13 +192,17 @@ def test_a_sweep_is_closed_as_soon_as_its_last_trial_is_told(bench: Bench, monke
 
 
 @pytest.mark.parametrize(("gpus", "gpu", "expected"), [(0, 1, []), (2, 1, [1]), (2, 2, [0])])
-def test_what_a_worker_makes_on_a_gpu_is_made_on_its_own(
+def test_a_worker_sets_out_on_its_own_gpu_and_measures_as_it_is_to_train(
     gpus: int, gpu: int, expected: list[int], bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     current: list[int | None] = []
+    recorded: list[bool] = []
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: current.append(device.index))
+    monkeypatch.setattr(worker_run, "Paces", lambda folder, *, graphs: recorded.append(graphs))
     stop = threading.Event()
     stop.set()
-    worker_run.work(bench.parts, bench.settings.model_copy(update={"gpu": gpu}), name="ann", stop=stop)
+    settings = bench.settings.model_copy(update={"gpu": gpu, "cuda_graphs": gpus > 0})
+    worker_run.work(bench.parts, settings, name="ann", stop=stop)
     assert current == expected
+    assert recorded == [gpus > 0]
