@@ -1,7 +1,5 @@
 """The adaptive loss's mathematics: against the hand-written loop, to the last bit of cross-entropy, and under vmap."""
 
-from functools import partial
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +9,6 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from loss import adaptive, class_errors, update_importance, weighted_cross_entropy
-from loss import functional as ours
 
 from .oracle import random_batch, step
 
@@ -234,23 +231,3 @@ def test_a_trace_of_one_batch_serves_another():
     logits, target = random_batch(9, elements=(20,), classes=4, ignored=0.4)
     for got, expected in zip(traced(logits, target, importance), run(logits, target, importance), strict=True):
         assert torch.equal(got, expected)
-
-
-@pytest.mark.parametrize("classes", [1, 2, 10, 15, 16, 17])
-@pytest.mark.parametrize("inner", [(), (3,)])
-def test_log_probabilities_of_a_stack_and_their_gradient_are_torchs(classes, inner):
-    logits = 10 * torch.randn(3, 7, classes, *inner, dtype=torch.float64)
-    logits[0, 0] = -torch.inf
-    logits[0, 0, 0] = 5.0  # sure of one class
-    logits[0, 1] = torch.inf
-    slope = torch.randn_like(logits)
-    found, expected = [], []
-    for log_softmax, results in (
-        (partial(ours.log_softmax, class_dim=2), found),
-        (partial(torch.log_softmax, dim=2), expected),
-    ):
-        leaf = logits.clone().requires_grad_()
-        answer = log_softmax(leaf)
-        results += [answer.detach(), *torch.autograd.grad(answer[:, 2:], leaf, slope[:, 2:])]
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-13, atol=1e-13, equal_nan=True)

@@ -17,8 +17,8 @@ WORK = cast("Any", None), cast("Any", type("Data", (), {"device": type("Device",
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[Pace]:
     """The paces that were measured."""
     found: list[Pace] = []
-    monkeypatch.setattr(pace_module, "_kind", lambda member, data: "kind")
-    monkeypatch.setattr(pace_module, "measure", lambda member, data, **_: found.append(MEASURED) or MEASURED)
+    monkeypatch.setattr(pace_module, "_kind", lambda members, data, **_: "kind")
+    monkeypatch.setattr(pace_module, "measure", lambda members, data, **_: found.append(MEASURED) or MEASURED)
     return found
 
 
