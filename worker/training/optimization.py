@@ -106,7 +106,7 @@ class AdamW:
         exp_avg_sq_KP.mul_(_BETAS[1]).addcmul_(gradient_KP, gradient_KP, value=1 - _BETAS[1])
         # In the gradient's memory: at many members every further array costs more than its arithmetic.
         scale_KP = torch.sqrt(exp_avg_sq_KP, out=gradient_KP).div_(root_K1).add_(_EPS)
-        values_KP.sub_(torch.div(exp_avg_KP, scale_KP, out=scale_KP).mul_(rate_K1))
+        values_KP.addcmul_(torch.div(exp_avg_KP, scale_KP, out=scale_KP), rate_K1, value=-1)
 
 
 def _as(like: Tensor, column: Tensor) -> Tensor:
