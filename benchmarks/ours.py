@@ -31,8 +31,7 @@ from worker.training.metrics import accuracy, balanced_accuracy, mean_iou, recal
 from worker.training.record import Evaluation
 from worker.training.trainer import Training
 
-from .peers.command import parser, write
-from .peers.practice import Result, Scores
+from .peers.command import Result, Scores, parser, write
 from .works import WORKS, Prepared, Work
 
 
@@ -85,8 +84,11 @@ def _serve(pipe: Connection, work: Work, data_dir: Path) -> None:
         pipe.send(task(prepared))
 
 
-def train(prepared: Prepared, *, alphas: Sequence[float], width: int) -> list[Result]:
-    """Trains one trial an alpha, in stacks of up to `width`; each is scored on its validation rows every epoch."""
+def train(prepared: Prepared, *, alphas: Sequence[float], width: int, test: bool = False) -> list[Result]:
+    """Trains one trial an alpha, in stacks of up to `width`; each is scored on its validation rows every epoch.
+
+    With `test` they are tested in the end as well, as the service does; what comes of it is not kept.
+    """
     members = [member for alpha in alphas for member in prepared.members(alpha)]
     training = Training(members, prepared.data, width=width)
     results = [Result(alpha=alpha, samples=0, steps=0, final={}) for alpha in alphas]
@@ -98,6 +100,9 @@ def train(prepared: Prepared, *, alphas: Sequence[float], width: int) -> list[Re
             result["samples"] += record.samples
             result["steps"] += record.steps
             result["final"] = _scores(record.validation, is_dense=prepared.data.train.is_dense)
+            result["train_loss"] = record.train_loss
+    if test:
+        training.test(range(len(members)))
     return results
 
 

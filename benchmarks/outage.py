@@ -18,8 +18,9 @@ from random import Random
 
 import torch
 
+from .equal import Unequal
 from .measure import Ratio, interleaved, keep
-from .service import Served, Unequal, by_key, served, warm
+from .service import Served, by_key, served, warm
 from .weather import Sky, Weather
 from .works import WORKS, Prepared, prepared_works
 

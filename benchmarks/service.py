@@ -6,7 +6,6 @@ Six minutes on two cores: python -m benchmarks.service [--data DIR] [--only WORK
 import argparse
 import contextlib
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -24,8 +23,10 @@ from service.client import TERMINAL, Client
 from service.up import Ports, Services
 from sweep.split import index_hash
 
+from .equal import RULE, Unequal, differences
 from .export import export
 from .measure import Ratio, interleaved, keep
+from .peers.command import Result
 from .works import WORKS, Prepared, prepared_works
 
 ROUNDS = {"toy2d": 2, "digits": 2}
@@ -37,12 +38,7 @@ THREADS = {"toy2d": 1, "digits": 1}
 AIMS, AIM = {"shapes": 3.0}, 5.0
 """How many times longer the script should take."""
 POLL_S = 0.2
-WARM_TRIALS, SLACK = 4, 0.02
-"""Mean scores may differ by the slack, and by three standard errors."""
-
-
-class Unequal(Exception):
-    """Raised where the two sides did not do the same work; the message says in what they differ."""
+WARM_TRIALS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +46,8 @@ class Trained:
     """What one side did in one round."""
 
     seconds: float
-    alphas: Sequence[float]
-    samples: Sequence[int]
-    scores: Sequence[float]
-    """Balanced accuracy on validation after the last epoch; all three by trial."""
+    trials: Sequence[Result]
+    """In the order of their numbers."""
     finished: int
     """Runs of trials in MLflow that are FINISHED."""
     points: int
@@ -143,17 +137,21 @@ def through_service(work: Prepared, on: Served) -> Trained:
         found = params["train_index"], int(params["epochs"]), int(params["batch_size"]), int(params["replicates"])
         if found != (rows, member.trial.epochs, member.trial.batch_size, 1):
             raise Unequal(f"A run of {work.work.name} says that it trained on rows, epochs, batch, replicates {found}.")
+    losses = {float(by_key(run, "params")["alpha"]): float(by_key(run, "metrics")["train/loss"]) for run in runs}
     # A batch of one is left out.
-    samples = len(member.train_index) - (len(member.train_index) % member.trial.batch_size == 1)
-    trials = on.client.trials(sweep["id"])
-    return Trained(
-        seconds=sweep["seconds"],
-        alphas=[trial["params"]["alpha"] for trial in trials],
-        samples=[member.trial.epochs * samples] * len(runs),
-        scores=[trial["replicates"][0]["validation"]["balanced_accuracy"] for trial in trials],
-        finished=len(runs),
-        points=on.mlflow.points(runs[0]),
-    )
+    batches, left = divmod(len(member.train_index), member.trial.batch_size)
+    samples, steps = len(member.train_index) - (left == 1), batches + (left > 1)
+    trials = [
+        Result(
+            alpha=(alpha := trial["params"]["alpha"]),
+            samples=samples * member.trial.epochs,
+            steps=steps * member.trial.epochs,
+            final=trial["replicates"][0]["validation"],
+            train_loss=losses[alpha],
+        )
+        for trial in on.client.trials(sweep["id"])
+    ]
+    return Trained(seconds=sweep["seconds"], trials=trials, finished=len(runs), points=on.mlflow.points(runs[0]))
 
 
 def through_script(work: Prepared, on: Served, *, folder: Path) -> Trained:
@@ -169,26 +167,17 @@ def through_script(work: Prepared, on: Served, *, folder: Path) -> Trained:
     result = json.loads(out.read_text())
     runs = on.mlflow.finished(work.work.dataset, since_s=began)
     return Trained(
-        seconds=result["seconds"],
-        alphas=[trial["alpha"] for trial in result["trials"]],
-        samples=[trial["samples"] for trial in result["trials"]],
-        scores=[trial["final"]["balanced_accuracy"] for trial in result["trials"]],
-        finished=len(runs),
-        points=on.mlflow.points(runs[0]),
+        seconds=result["seconds"], trials=result["trials"], finished=len(runs), points=on.mlflow.points(runs[0])
     )
 
 
 def check_equal(ours: Trained, peers: Trained) -> None:
-    """Raises Unequal unless both sides trained as many trials, on as many samples, to the same scores within noise."""
-    counts = {len(ours.scores), ours.finished, len(peers.scores), peers.finished}
+    """Raises Unequal unless both sides trained as many trials, and the trials are equal work."""
+    counts = {len(ours.trials), ours.finished, len(peers.trials), peers.finished}
     if len(counts) > 1:
         raise Unequal(f"Expected as many trials and FINISHED runs on both sides, got {sorted(counts)}.")
-    if list(ours.samples) != list(peers.samples):
-        raise Unequal(f"Expected as many samples a trial on both sides, got {ours.samples[0]} and {peers.samples[0]}.")
-    apart = abs(statistics.mean(ours.scores) - statistics.mean(peers.scores))
-    error = math.sqrt(sum(statistics.variance(side.scores) / len(side.scores) for side in (ours, peers)))
-    if apart > 3 * error + SLACK:
-        raise Unequal(f"Mean balanced accuracies are {apart:.3f} apart, more than three of their errors, {error:.3f}.")
+    if reasons := differences(ours.trials, peers.trials):
+        raise Unequal(f"The script: {'; '.join(reasons)}.")
 
 
 def compare(work: Prepared, on: Served, *, rounds: int) -> dict[str, object]:
@@ -246,7 +235,8 @@ def main() -> None:
         f"Service: API, MLflow server and {args.workers} workers, from the request to the state finished, pictures,"
         " test scores and summary. Script: `benchmarks.peers.optuna_script --mlflow`, its study alone; one torch thread"
         f" for {' and '.join(THREADS)}, torch's default for the others. Checked: the same rows, epochs and batches; as"
-        f" many FINISHED runs; mean balanced accuracies within three standard errors and {SLACK:g}.",
+        " many FINISHED runs.",
+        RULE,
         *left_out,
     ]
     print(keep("service", rows, notes=notes, quick=args.quick))

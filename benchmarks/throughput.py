@@ -15,7 +15,6 @@ within noise.
 import argparse
 import importlib.util
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -27,16 +26,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from .equal import RULE, differences
 from .export import export
 from .measure import Ratio, interleaved, keep
-from .peers.practice import Result
+from .peers.command import Result
 from .works import WORKS, Prepared, prepared_works
 
 OURS = "ours"
 RAY = "(c) Ray Tune, tuned, 2 at a time"
-_FIRST = 10
-"""Trials that every sampler draws at random, before it models what it was told."""
-_SLACK = 0.02
 _PROCESSES = 2
 
 
@@ -66,11 +63,7 @@ _NOTES = (
     " timed), and at most a quarter of the trials in training at once. (a) and (a+): one process, torch's own"
     " number of threads. (b): one thread a job. (c): two processes of one thread each, from the first trial's start"
     " to the last one's end; it trains the tuned form, as the plain one is slower.",
-    "Equal work, in every round: every trial of every side takes as many samples and steps. Over the first"
-    f" {_FIRST} trials (or as many as every side has), which all samplers draw at random, the mean final score"
-    " (balanced accuracy; mean IoU of shapes) differs from ours by at most 3 standard errors"
-    f" + {_SLACK}, and the best, which varies more than a mean, by at most 3 standard deviations of a trial + {_SLACK};"
-    " the deviation is pooled over the sides.",
+    RULE,
 )
 
 
@@ -92,36 +85,8 @@ def sides(folder: Path, plan: Plan, *, data_dir: Path) -> dict[str, list[str]]:
 
 def unequal(outcomes: Mapping[str, Sequence[Result]]) -> list[str]:
     """Why the peers did not do the work that ours did in a round; empty where they did."""
-    done = {(trial["samples"], trial["steps"]) for trials in outcomes.values() for trial in trials}
-    if len(done) > 1:
-        found = {side: sorted({(trial["samples"], trial["steps"]) for trial in of}) for side, of in outcomes.items()}
-        return [f"Expected as many samples and steps in every trial, got {found}."]
-    count = min(_FIRST, *map(len, outcomes.values()))
-    values = {side: [_score(trial) for trial in trials[:count]] for side, trials in outcomes.items()}
-    deviation = _pooled_deviation(list(values.values()))
-    allowed = {"mean": 3 * deviation * math.sqrt(2 / count) + _SLACK, "best": 3 * deviation + _SLACK}
-    reasons = []
-    for side, theirs in values.items():
-        for name, of in (("mean", statistics.fmean), ("best", max)):
-            if abs(of(theirs) - of(values[OURS])) > allowed[name]:
-                reasons.append(
-                    f"Expected the {name} final score of {side} within {allowed[name]:.3f} of ours,"
-                    f" got {of(theirs):.3f} and {of(values[OURS]):.3f}."
-                )
-    return reasons
-
-
-def _score(trial: Result) -> float:
-    final = trial["final"]
-    score = final["mean_iou" if "mean_iou" in final else "balanced_accuracy"]
-    assert isinstance(score, float)
-    return score
-
-
-def _pooled_deviation(groups: Sequence[Sequence[float]]) -> float:
-    freedom = sum(len(group) - 1 for group in groups)
-    squares = sum((value - statistics.fmean(group)) ** 2 for group in groups for value in group)
-    return math.sqrt(squares / freedom) if freedom else 0.0
+    peers = {side: trials for side, trials in outcomes.items() if side != OURS}
+    return [f"{side}: {reason}." for side, of in peers.items() for reason in differences(outcomes[OURS], of)]
 
 
 def compare(prepared: Prepared, plan: Plan, *, data_dir: Path) -> tuple[dict[str, object], list[str]]:

@@ -4,8 +4,19 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
-from .practice import Result
+Scores = dict[str, float | list[float]]
+
+
+class Result(TypedDict):
+    """What a trial did, its mean loss in the last epoch, and its scores after it."""
+
+    alpha: float
+    samples: int
+    steps: int
+    final: Scores
+    train_loss: NotRequired[float]
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

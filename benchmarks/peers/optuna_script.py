@@ -6,13 +6,13 @@ python -m benchmarks.peers.optuna_script FOLDER --trials N --jobs 1|2 --out resu
 
 import time
 from collections.abc import Callable
+from functools import partial
 
-import mlflow
 import optuna
 import torch
 
-from .command import peer_parser, write
-from .practice import Result, flat, train
+from .command import Result, peer_parser, write
+from .practice import flat, train
 from .work import Data, Work, read
 
 Objective = Callable[[optuna.Trial], float]
@@ -30,8 +30,12 @@ def objective_of(work: Work, data: Data, *, tuned: bool, threads: int | None) ->
     return objective
 
 
-def logged_objective_of(work: Work, data: Data, *, tuned: bool, threads: int | None) -> Objective:
+def logged_objective_of(work: Work, data: Data, *, tuned: bool, threads: int | None, uri: str) -> Objective:
     """The same with one MLflow run a trial."""
+    import mlflow  # two seconds, which a sweep that logs nothing does not need
+
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_experiment(work.dataset)
 
     def objective(trial: optuna.Trial) -> float:
         if threads:
@@ -79,14 +83,11 @@ def main() -> None:
     args = arguments.parse_args()
     work, data = read(args.folder)
     threads = args.threads or (1 if args.jobs > 1 else None)
-    if args.mlflow:
-        mlflow.set_tracking_uri(args.mlflow)
-        mlflow.set_experiment(work.dataset)
-    make = logged_objective_of if args.mlflow else objective_of
+    make = partial(logged_objective_of, uri=args.mlflow) if args.mlflow else objective_of
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=work.seed))
-    began = time.perf_counter()
     objective = make(work, data, tuned=args.tuned, threads=threads)
+    began = time.perf_counter()
     study.optimize(objective, n_trials=args.trials or work.trials, n_jobs=args.jobs)
     seconds = time.perf_counter() - began
     form = ", tuned" if args.tuned else ""

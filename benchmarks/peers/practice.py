@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import TypedDict
 
 import torch
 import torch._dynamo  # torch imports it at the first optimizer; imports are not timed
@@ -10,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
 
+from .command import Result, Scores
 from .models import build_model
 from .work import Data, Flipped, Work
 
@@ -27,17 +27,7 @@ from .work import Data, Flipped, Work
 # memory, and to start processes and send batches costs more than to index.
 
 Batches = DataLoader[tuple[Tensor, ...]]
-Scores = dict[str, float | list[float]]
 Report = Callable[[int, Scores], object]
-
-
-class Result(TypedDict):
-    """What a trial did, and its scores after the last epoch."""
-
-    alpha: float
-    samples: int
-    steps: int
-    final: Scores
 
 
 class AdaptiveLoss(nn.Module):
@@ -81,7 +71,7 @@ def train(work: Work, data: Data, alpha: float, report: Report | None = None, *,
     )
     steps = work.epochs * len(train_loader)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
-    samples, scores = 0, Scores()
+    samples, train_loss, scores = 0, math.nan, Scores()
     for epoch in range(work.epochs):
         model.train()
         total_loss, seen = 0.0, 0
@@ -94,11 +84,11 @@ def train(work: Work, data: Data, alpha: float, report: Report | None = None, *,
             scheduler.step()
             total_loss += loss.item() * len(inputs)
             seen += len(inputs)
-        samples += seen
+        samples, train_loss = samples + seen, total_loss / seen
         scores = evaluate(model, val_loader, classes=work.classes, device=device)
         if report:
-            report(epoch, scores | {"train_loss": total_loss / seen, "importance": criterion.importance.tolist()})
-    return {"alpha": alpha, "samples": samples, "steps": steps, "final": scores}
+            report(epoch, scores | {"train_loss": train_loss, "importance": criterion.importance.tolist()})
+    return {"alpha": alpha, "samples": samples, "steps": steps, "final": scores, "train_loss": train_loss}
 
 
 def loaders(work: Work, data: Data, *, tuned: bool) -> tuple[Batches, Batches]:

@@ -19,8 +19,8 @@ try:
 except ImportError:
     ray = None
 
-from .command import peer_parser, write
-from .practice import Result, train
+from .command import Result, peer_parser, write
+from .practice import train
 from .work import Data, Work, read
 
 
@@ -65,9 +65,7 @@ def main() -> None:
     if results.errors:
         raise results.errors[0]
     ends = [result.metrics for result in results]
-    trials = [
-        Result(alpha=end["alpha"], samples=end["samples"], steps=end["steps"], final=end["final"]) for end in ends
-    ]
+    trials = [Result(**{name: end[name] for name in Result.__annotations__}) for end in ends]
     seconds = max(end["ended"] for end in ends) - min(end["began"] for end in ends)
     side = f"ray tune{', tuned' if args.tuned else ''}, {args.jobs} jobs"
     write(args.out, side=side, seconds=seconds, trials=trials)

@@ -6,26 +6,30 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.equal import Unequal
 from benchmarks.overhead import PARTS, RECONCILE, Stopwatch
-from benchmarks.service import Trained, Unequal, check_equal
+from benchmarks.peers.command import Result
+from benchmarks.service import Trained, check_equal
 
-SIDE = Trained(
-    seconds=1.0, alphas=[0.1, 0.2, 0.3], samples=[100, 100, 100], scores=[0.70, 0.72, 0.74], finished=3, points=30
-)
+
+def trials(*scores: float, samples: int = 100) -> list[Result]:
+    return [Result(alpha=0.1, samples=samples, steps=4, final={"balanced_accuracy": score}) for score in scores]
+
+
+SIDE = Trained(seconds=1.0, trials=trials(0.70, 0.72, 0.74), finished=3, points=30)
 
 
 def test_sides_that_did_the_same_work_are_equal() -> None:
-    check_equal(SIDE, replace(SIDE, seconds=9.0, scores=[0.71, 0.75, 0.75], points=12))
+    check_equal(SIDE, replace(SIDE, seconds=9.0, trials=trials(0.71, 0.75, 0.75), points=12))
 
 
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
         ({"finished": 2}, r"as many trials and FINISHED runs on both sides, got \[2, 3\]"),
-        ({"scores": [0.70, 0.72]}, r"as many trials"),
-        ({"samples": [100, 100, 99]}, r"as many samples a trial"),
-        # Three standard errors are 0.049, and 0.02 are free.
-        ({"scores": [0.62, 0.64, 0.66]}, r"are 0.080 apart"),
+        ({"trials": trials(0.70, 0.72)}, r"as many trials"),
+        ({"trials": trials(0.70, 0.72, 0.74, samples=99)}, r"as many samples and steps"),
+        ({"trials": trials(0.62, 0.64, 0.66)}, r"the mean final score within 0\.069 of ours, got 0\.640 and 0\.720"),
     ],
 )
 def test_sides_that_did_other_work_are_found(fields: dict[str, object], said: str) -> None:

@@ -11,10 +11,8 @@ import pytest
 
 from benchmarks import throughput
 from benchmarks.export import export
-from benchmarks.ours import stacks, train
-from benchmarks.peers import practice
-from benchmarks.peers.practice import Result
-from benchmarks.peers.work import read
+from benchmarks.ours import stacks
+from benchmarks.peers.command import Result
 from benchmarks.throughput import OURS, PLANS, QUICK, Plan, sides, unequal
 from benchmarks.works import WORKS, Prepared
 
@@ -34,35 +32,12 @@ args.out.write_text(json.dumps({"seconds": 1.0, "trials": [trial, trial]}))
 """A side that sees fewer samples when it is called for the first time, where it has a memory."""
 
 
-def test_sides_alike_are_equal() -> None:
-    assert unequal({OURS: _trials(0.7, 0.8), "a": _trials(0.72, 0.79), "b": _trials(0.8, 0.71, 0.76)}) == []
+def test_sides_are_held_against_ours() -> None:
+    outcomes = {OURS: _trials(0.7, 0.8), "a": _trials(0.7, 0.8, samples=99), "b": _trials(0.8, 0.71, 0.76)}
 
+    (reason,) = unequal(outcomes)
 
-def test_a_side_that_sees_fewer_samples_is_named() -> None:
-    (reason,) = unequal({OURS: _trials(0.7, 0.8), "a": _trials(0.7, 0.8, samples=99)})
-
-    assert "'a': [(99, 10)]" in reason
-
-
-def test_a_side_that_learns_less_is_named() -> None:
-    reasons = unequal({OURS: _trials(0.7, 0.71, 0.72), "a": _trials(0.5, 0.51, 0.52), "b": _trials(0.7, 0.72, 0.71)})
-
-    assert [reason.split(" of a within")[0] for reason in reasons] == [
-        "Expected the mean final score",
-        "Expected the best final score",
-    ]
-
-
-def test_what_samplers_chose_by_results_does_not_count() -> None:
-    assert unequal({OURS: _trials(*[0.7] * 10), "a": _trials(*[0.7] * 10, *[0.9] * 30)}) == []
-
-
-def test_dense_work_is_judged_by_mean_iou() -> None:
-    ours, peer = _trials(0.7, 0.71), _trials(0.7, 0.71)
-    for trial, mean_iou in zip([*ours, *peer], (0.6, 0.61, 0.2, 0.21), strict=True):
-        trial["final"]["mean_iou"] = mean_iou
-
-    assert unequal({OURS: ours, "a": peer})
+    assert reason == "a: expected as many samples and steps in every trial, got [(99, 10)], and [(640, 10)] of ours."
 
 
 def test_every_round_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +51,7 @@ def test_every_round_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     _, reasons = throughput.compare(prepared, replace(PLAN, rounds=3), data_dir=tmp_path)
 
     assert [reason.partition(": ")[0] for reason in reasons] == ["digits, round 1"]
-    assert "'(a) Optuna': [(99, 10)]" in reasons[0]
+    assert "(a) Optuna: " in reasons[0] and "[(99, 10)]" in reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -92,19 +67,6 @@ def test_every_round_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 )
 def test_stacks_keep_every_process_busy(trials: int, processes: int, width: int, expected: list[int]) -> None:
     assert stacks(trials, processes=processes, width=width, most=max(2, trials // 4)) == expected
-
-
-def test_our_trials_and_a_peers_are_equal_work(tmp_path: Path) -> None:
-    prepared = Prepared(replace(WORKS["digits"], epochs=20), tmp_path)
-    export(prepared, tmp_path / "digits")
-    work, data = read(tmp_path / "digits")
-    alphas = [0.01, 0.05, 0.2]
-
-    ours = train(prepared, alphas=alphas, width=2)
-
-    assert [trial["alpha"] for trial in ours] == alphas
-    for tuned in (False, True):
-        assert unequal({OURS: ours, "a": [practice.train(work, data, alpha, tuned=tuned) for alpha in alphas]}) == []
 
 
 @pytest.mark.slow
@@ -132,7 +94,4 @@ def test_every_work_has_a_plan() -> None:
 
 
 def _trials(*scores: float, samples: int = 640) -> list[Result]:
-    return [
-        Result(alpha=0.1, samples=samples, steps=10, final={"balanced_accuracy": score, "recall": [score]})
-        for score in scores
-    ]
+    return [Result(alpha=0.1, samples=samples, steps=10, final={"balanced_accuracy": score}) for score in scores]
