@@ -133,6 +133,7 @@ def added(work: Prepared, on: Served, *, data_dir: Path, rounds: int) -> dict[st
     width = Paces(data_dir / "paces").of(work.members(0.1), work.data).width
     most = at_once(work.resolved.spec)
     crew = Crew(work.work, data_dir, processes=PROCESSES)
+    crew.warm(partial(train, alphas=[0.1], width=width, test=True))
     seen: list[Trained] = []
 
     def service() -> float:

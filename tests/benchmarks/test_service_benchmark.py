@@ -2,14 +2,19 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from unittest.mock import MagicMock, Mock
 
 import pytest
 
+from benchmarks import overhead
 from benchmarks.equal import Unequal
 from benchmarks.overhead import PARTS, RECONCILE, Stopwatch
 from benchmarks.peers.command import Result
 from benchmarks.service import Trained, check_equal
+from benchmarks.works import WORKS
 
 
 def trials(*scores: float, samples: int = 100) -> list[Result]:
@@ -72,6 +77,30 @@ def test_the_parts_are_timed_only_meanwhile() -> None:
         assert all(getattr(owner, name) is not one for (owner, name, _), one in zip(PARTS, before, strict=True))
 
     assert [getattr(owner, name) for owner, name, _ in PARTS] == before
+
+
+def test_whoever_trains_alone_has_warmed_up_before_the_first_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+
+    class Crew:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def warm(self, task: Callable[[object], object]) -> None:
+            done.append("warm")
+
+        def leave(self) -> None: ...
+
+    monkeypatch.setattr(overhead, "Crew", Crew)
+    monkeypatch.setattr(overhead, "Paces", lambda _: Mock())
+    monkeypatch.setattr(overhead, "at_once", lambda _: 1)
+    monkeypatch.setattr(overhead, "warm", lambda *_: None)
+    monkeypatch.setattr(overhead, "through_service", lambda *_: done.append("service") or SIDE)
+    monkeypatch.setattr(overhead, "alone", lambda *_, **__: done.append("alone") or 0.5)
+    work = MagicMock(work=WORKS["digits"])
+
+    overhead.added(work, Mock(), data_dir=Path(), rounds=1)
+
+    assert done == ["warm", "service", "alone"]
 
 
 def _in_the_worker(call) -> None:  # type: ignore[no-untyped-def]
