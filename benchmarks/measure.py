@@ -28,12 +28,27 @@ class Ratio:
     @classmethod
     def of(cls, slower: Sequence[float], faster: Sequence[float]) -> "Ratio":
         """Round by round, since what disturbs a machine disturbs both sides of a round."""
-        ratios = [one / other for one, other in zip(slower, faster, strict=True)]
-        return cls(median=statistics.median(ratios), low=min(ratios), high=max(ratios))
+        return cls.over([one / other for one, other in zip(slower, faster, strict=True)])
+
+    @classmethod
+    def over(cls, rounds: Sequence[float]) -> "Ratio":
+        """Of what each round found."""
+        return cls(median=statistics.median(rounds), low=min(rounds), high=max(rounds))
+
+    def at_most(self, aim: float) -> str:
+        """Whether an aim is met: only where all rounds meet it, and missed only where none does."""
+        if self.high <= aim:
+            return "met"
+        return "not met" if self.low > aim else "not resolved"
 
     def __str__(self) -> str:
-        """As tables show it: 5.2× (4.9–5.6)."""
-        return f"{self.median:.3g}× ({self.low:.3g}–{self.high:.3g})"
+        """As tables show it: 5.2× (4.9–5.6), and of one round 5.2×."""
+        return spread(self.median, self.low, self.high, "×")
+
+
+def spread(median: float, low: float, high: float, unit: str = "") -> str:
+    """A median with the least and the greatest, but where there was one round, and so no spread."""
+    return f"{median:.3g}{unit}" + ("" if low == high else f" ({low:.3g}–{high:.3g})")
 
 
 def interleaved(sides: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, list[float]]:

@@ -70,10 +70,28 @@ def test_every_side_is_called_equally_often() -> None:
         return torch.zeros(())
 
     effort = Effort(rounds=3, blocks=2, block_s=0.0)
-    seconds = compare({name: lambda name=name: side(name) for name in calls}, effort)
+    compare({name: lambda name=name: side(name) for name in calls}, effort)
 
-    assert len(set(calls.values())) == 1
-    assert {name: len(times) for name, times in seconds.items()} == dict.fromkeys(calls, 3)
+    assert calls == dict.fromkeys(calls, 2 + 3 * 2)
+
+
+def test_what_disturbs_neighbours_alike_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    factors = {PLAIN: 1.0, OURS: 1.04}
+    clock = 0.0
+    called = 0
+
+    def side(name: str) -> torch.Tensor:
+        nonlocal clock, called
+        clock += factors[name] * 2.0 ** (called // 14)  # every seven turns the machine gets twice as slow
+        called += 1
+        return torch.zeros(())
+
+    monkeypatch.setattr(benchmark.time, "thread_time", lambda: clock)
+
+    timed = compare({name: lambda name=name: side(name) for name in factors}, Effort(rounds=4, blocks=9, block_s=0.0))
+
+    ratio = timed[OURS].over_plain
+    assert (ratio.low, ratio.high) == pytest.approx((1.04, 1.04))
 
 
 def test_labels_are_imbalanced_in_the_shape_of_the_batch() -> None:
@@ -96,7 +114,8 @@ def test_the_loss_alone_answers_its_gradient_afresh() -> None:
 def test_a_run_keeps_both_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["loss"])
-    monkeypatch.setattr(benchmark, "FULL", QUICK)
+    monkeypatch.setattr(benchmark, "STEPS", QUICK)
+    monkeypatch.setattr(benchmark, "ALONE", QUICK)
     monkeypatch.setattr(
         benchmark, "BATCHES", [Batch(samples=16, classes=4), Batch(samples=2, classes=3, pixels=(4, 4))]
     )

@@ -15,6 +15,19 @@ from benchmarks.measure import ORDER, RESULTS, Ratio, joined, keep
 ROWS = [{"work": "digits", "s": 1.23456, "over": Ratio.of([4.0, 9.0], [2.0, 3.0])}]
 
 
+@pytest.mark.parametrize(
+    ("rounds", "said"),
+    [([0.98, 1.0, 1.05], "met"), ([0.87, 1.0, 1.28], "not resolved"), ([1.06, 1.07, 1.1], "not met")],
+)
+def test_an_aim_is_met_only_where_every_round_meets_it(rounds: list[float], said: str) -> None:
+    assert Ratio.over(rounds).at_most(1.05) == said
+
+
+def test_one_round_has_no_spread() -> None:
+    assert str(Ratio.of([3.42], [2.0])) == "1.71×"
+    assert str(Ratio.of([4.0, 9.0], [2.0, 3.0])) == "2.5× (2–3)"
+
+
 def test_a_run_is_kept_as_it_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
