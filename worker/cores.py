@@ -11,8 +11,11 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import torch
@@ -30,6 +33,8 @@ from .training.trial import Member, TrialSpec
 from .whole import whole
 
 _FOR_S = 1.0
+_PATIENCE_S = 180.0
+"""With the processes of a layout: to start, to time and to answer."""
 _WORKER_BYTES = 1_500_000_000
 """What a worker takes while it trains small models; more workers than fit would make the machine swap."""
 _MODELS = {"mlp": 16, "small_cnn": 1}
@@ -52,9 +57,9 @@ class _Kept(BaseModel):
 
 
 def layouts(cores: int, *, memory: int) -> list[Layout]:
-    """Every way to divide the cores evenly in powers of two, those first that have most processes."""
+    """Every way to divide the cores evenly, those first that have most processes."""
     fitting = max(memory // _WORKER_BYTES, 1)
-    threads = [2**power for power in range(cores.bit_length())]
+    threads = [each for each in range(1, cores + 1) if cores % each == 0]
     found = [Layout(processes=min(cores // each, fitting), threads=each) for each in threads]
     return list(dict.fromkeys(found))
 
@@ -94,21 +99,45 @@ def _kept(path: Path, *, machine: str) -> Layout | None:
 
 
 def _rates(layout: Layout) -> dict[str, float]:
-    """Steps a second by model, of all processes of a layout together."""
+    """Steps a second by model, of all processes of a layout together. Raises RuntimeError where one does not answer."""
     command = [sys.executable, "-m", "worker.cores", "--threads", str(layout.threads)]
     children = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(layout.processes)
     ]
-    for child in children:
-        assert child.stdout is not None
-        child.stdout.readline()  # it is ready
-    for child in children:
-        assert child.stdin is not None
-        child.stdin.write("go\n")
-        child.stdin.flush()
-    answers = [json.loads(child.communicate()[0]) for child in children]
+    patience = Timer(_PATIENCE_S, _kill, [children])  # which ends what reads from them
+    patience.start()
+    try:
+        for child in children:
+            _heard(child, layout)  # it is ready
+        for child in children:
+            assert child.stdin is not None
+            with suppress(BrokenPipeError):  # one that is gone will not be heard
+                child.stdin.write("go\n")
+                child.stdin.flush()
+        answers = [json.loads(_heard(child, layout)) for child in children]
+    finally:
+        patience.cancel()
+        _kill(children)
+        for child in children:
+            child.communicate()
     return {name: sum(answer[name] for answer in answers) for name in _MODELS}
+
+
+def _kill(children: Sequence[subprocess.Popen[str]]) -> None:
+    for child in children:
+        child.kill()
+
+
+def _heard(child: subprocess.Popen[str], layout: Layout) -> str:
+    assert child.stdout is not None
+    if line := child.stdout.readline():
+        return line
+    raise RuntimeError(
+        f"Expected an answer of each of {layout.processes} processes with {layout.threads} threads within"
+        f" {_PATIENCE_S:.0f} s, got none of one. Look at what else this machine does, or say how many workers it is to"
+        " have."
+    )
 
 
 def _answer(threads: int) -> None:

@@ -1,7 +1,9 @@
 """How a machine's cores are divided among workers."""
 
 import json
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,14 @@ def test_cores_are_divided_evenly_from_many_workers_to_one() -> None:
     found = [(one.processes, one.threads) for one in layouts(4, memory=PLENTY)]
     assert found == [(4, 1), (2, 2), (1, 4)]
     assert layouts(1, memory=PLENTY) == [Layout(processes=1, threads=1)]
+
+
+@pytest.mark.parametrize(("count", "ways"), [(6, 4), (7, 2), (12, 6), (24, 8)])
+def test_no_core_is_left_over(count: int, ways: int) -> None:
+    found = layouts(count, memory=PLENTY)
+    assert len(found) == ways
+    assert all(one.processes * one.threads == count for one in found)
+    assert (found[0].processes, found[-1].processes) == (count, 1)
 
 
 def test_no_more_workers_are_tried_than_fit_into_memory() -> None:
@@ -103,3 +113,27 @@ def test_children_are_timed_at_once_and_their_steps_added_up(monkeypatch: pytest
     found = cores._rates(Layout(processes=2, threads=1))
     assert found.keys() == {"mlp", "small_cnn"}
     assert all(rate > 0 for rate in found.values())
+
+
+@pytest.mark.parametrize(
+    "does", ["exec sleep 60", "echo ready; read go; exec sleep 60", "exit 3", "echo ready; exit 3"]
+)
+def test_a_child_that_does_not_answer_is_not_waited_for(
+    does: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = tmp_path / "child"
+    child.write_text(f"#!/bin/sh\n{does}\n")
+    child.chmod(0o700)
+    started: list[subprocess.Popen[str]] = []
+    popen = subprocess.Popen
+
+    def noted(*args: Any, **how: Any) -> subprocess.Popen[str]:
+        started.append(popen(*args, **how))
+        return started[-1]
+
+    monkeypatch.setattr(cores.sys, "executable", str(child))
+    monkeypatch.setattr(cores.subprocess, "Popen", noted)
+    monkeypatch.setattr(cores, "_PATIENCE_S", 1.0)
+    with pytest.raises(RuntimeError, match="each of 2 processes with 3 threads within 1 s, got none of one"):
+        cores._rates(Layout(processes=2, threads=3))
+    assert [one.poll() is not None for one in started] == [True, True]
