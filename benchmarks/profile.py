@@ -31,7 +31,7 @@ from worker.training.cohort import Cohort
 from worker.training.criterion import Criterion
 from worker.training.data import DeviceData
 from worker.training.optimization import AdamW, Flat
-from worker.training.trace import Course
+from worker.training.trace import Tracer
 from worker.training.trainer import Training
 from worker.training.trial import Member
 
@@ -51,8 +51,8 @@ PHASES: Sequence[tuple[object, str, str]] = (
     (Flat, "gradient", "backward"),
     (AdamW, "rates", "schedule"),
     (AdamW, "step", "optimizer"),
-    (Course, "note", "course of the importance"),
-    (Course, "trace", "course of the importance"),
+    (Tracer, "note", "course of the importance"),
+    (Tracer, "trace", "course of the importance"),
     (Cohort, "validate", "validation"),
     (Cohort, "state", "copy, lest memory run out"),
     (trainer, "epoch_records", "records"),
