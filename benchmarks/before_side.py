@@ -3,9 +3,9 @@
 The lines it prints are JSON: a work, the members in its stack, and milliseconds a step by phase.
 """
 
+import argparse
 import inspect
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -116,7 +116,9 @@ def measured(run_epoch: Callable[[], object], clock: Clock, *, steps: int, timed
 
 def main() -> None:
     """Prints a line a work and number of members."""
-    timed_s = 0.1 if "--quick" in sys.argv else TIMED_S
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="short ones: no numbers to quote")
+    timed_s = 0.1 if parser.parse_args().quick else TIMED_S
     torch.set_num_threads(1)
     clock = Clock()
     for owner, name, phase in PHASES:
