@@ -229,7 +229,7 @@ def _row(batch: Batch, effort: Effort) -> dict[str, object]:
 
 def _spread(effort: Effort) -> str:
     return (
-        f"Ratios: median of {effort.rounds} rounds, least and greatest; of a round the median over {effort.blocks} blocks,"
+        f"Ratios: median of {effort.rounds} rounds, least and greatest; of a round over its {effort.blocks} blocks,"
         " in which the sides stand beside each other. Seconds are those of the thread, whatever else the machine does."
     )
 

@@ -1,8 +1,8 @@
 """Trials an hour over the width of a stack, in one process, in two, and in one of two threads.
 
-Three minutes on two cores: python -m benchmarks.scaling [--data DATA] [--quick]
+Two minutes on two cores: python -m benchmarks.scaling [--data DATA] [--quick]
 
-Times a few steps of stacks of 1, 2, 4, … 64 members (small_cnn: 8), with their share of validation by epoch,
+Times a few steps of stacks of 1 to 64 members (small_cnn: 8), with their share of validation by epoch,
 and says how many whole trials an hour that makes. Writes a table and `benchmarks/results/scaling.png`. Fashion-MNIST
 must be in the data folder (`make fashion-mnist`), else it is left out.
 """
@@ -28,9 +28,8 @@ from .measure import RESULTS, Ratio, interleaved, keep
 from .ours import Crew
 from .works import WORKS, Prepared, prepared_works
 
-WIDTHS = (1, 2, 4, 8, 16, 32, 64)
-WIDEST = {"fashion_mnist": 8}
-"""Where a work bends early, and a wide stack would take minutes."""
+WIDTHS = {"toy2d": (1, 4, 16, 32, 64), "digits": (1, 4, 16, 32, 64), "fashion_mnist": (1, 2, 8)}
+"""Of the last fewer: it bends early, and a wide stack would take minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,11 +211,6 @@ def _draw(panel: Axes, prepared: Prepared, seconds: Seconds) -> None:
     panel.grid(alpha=0.3)
 
 
-def _widths(name: str, *, quick: bool) -> Sequence[int]:
-    widest = 4 if quick else WIDEST.get(name, WIDTHS[-1])
-    return [width for width in WIDTHS if width <= widest]
-
-
 def main() -> None:
     """Times every work that there is data for."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -231,7 +225,7 @@ def main() -> None:
     for prepared in works:
         work = prepared.work.name
         print(f"{work}: {plans[work].rounds} round(s)", flush=True)
-        seconds = measure(prepared, plans[work], data_dir=args.data, widths=_widths(work, quick=args.quick))
+        seconds = measure(prepared, plans[work], data_dir=args.data, widths=WIDTHS[work][: 2 if args.quick else None])
         found[work] = prepared, seconds
         notes.append(f"- {explained(prepared, seconds)}")
     if not args.quick:

@@ -1,6 +1,6 @@
 """Trials an hour of training alone, against what people use today, side after side in one run.
 
-Eleven minutes on two cores: python -m benchmarks.throughput [--data DATA] [--quick]
+Eight minutes on two cores: python -m benchmarks.throughput [--data DATA] [--quick]
 
 Sides: ours in two processes of a thread each; (a) Optuna and PyTorch as their tutorials have it; (a+) the same, as
 quick as its settings make it; (b) as (a) with n_jobs=2; (c) Ray Tune with OptunaSearch, tuned, two at a time (where ray
@@ -49,10 +49,10 @@ class Plan:
 
 
 PLANS = {
-    "toy2d": Plan(epochs=10, trials=256, peer_trials=20, rounds=2),
-    "digits": Plan(epochs=30, trials=128, peer_trials=20, rounds=2),
+    "toy2d": Plan(epochs=10, trials=256, peer_trials=12, rounds=2),
+    "digits": Plan(epochs=30, trials=128, peer_trials=12, rounds=2),
     "fashion_mnist": Plan(epochs=1, trials=4, peer_trials=4, rounds=2),
-    "shapes": Plan(epochs=2, trials=4, peer_trials=4, rounds=2),
+    "shapes": Plan(epochs=1, trials=4, peer_trials=4, rounds=2),
 }
 QUICK = {"digits": Plan(epochs=10, trials=20, peer_trials=4, rounds=1)}
 

@@ -9,7 +9,7 @@ from unittest.mock import MagicMock, Mock
 
 import pytest
 
-from benchmarks import overhead
+from benchmarks import overhead, service
 from benchmarks.equal import Unequal
 from benchmarks.overhead import PARTS, RECONCILE, Stopwatch
 from benchmarks.peers.command import Result
@@ -40,6 +40,12 @@ def test_sides_that_did_the_same_work_are_equal() -> None:
 def test_sides_that_did_other_work_are_found(fields: dict[str, object], said: str) -> None:
     with pytest.raises(Unequal, match=said):
         check_equal(SIDE, replace(SIDE, **fields))  # type: ignore[arg-type]
+
+
+def test_every_row_has_rounds_enough_for_a_spread() -> None:
+    assert service.ROUNDS >= 2
+    assert set(overhead.ROUNDS) == set(overhead.AIMS)
+    assert min(overhead.ROUNDS.values()) >= 2
 
 
 def test_what_a_part_calls_counts_once() -> None:
