@@ -61,12 +61,10 @@ def test_joining_pays_where_a_stack_of_both_is_quicker_than_one_after_the_other(
     assert not NEVER.pays(1, 1)
 
 
-def test_stacks_of_growing_width_are_timed_and_a_member_has_a_size(data: DeviceData) -> None:
+def test_stacks_of_growing_width_are_timed(data: DeviceData) -> None:
     found = measure([member("mlp")], data)
     assert set(found.seconds) >= {1, 2}
     assert all(width & (width - 1) == 0 and seconds > 0 for width, seconds in found.seconds.items())
-    weights = 4 * (64 * 128 + 128 + 128 * 3 + 3)
-    assert 5 * weights < found.member_bytes < 50 * weights
     assert set(measure([member("resnet18")], data).seconds) == {1}  # has no stacked form
 
 
