@@ -4,7 +4,7 @@ Shapes: K members, R replicates, N training samples, B of a batch.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -14,59 +14,77 @@ from .data import DeviceData
 from .seeds import Stream, stream_generator
 from .trial import Member
 
-Key = tuple[int, bytes, bytes, int]
-"""Seed, training and validation rows, and the epoch of the stack in which the first of its members began."""
-
-
-def key_of(member: Member, begun: int) -> Key:
-    """Members of one key see the same batches."""
-    return member.seed, member.train_index.tobytes(), member.validation_index.tobytes(), begun
-
 
 class Replicate:
-    """The samples and random streams of one seed."""
+    """The samples and random streams of one seed, after some epochs."""
 
     def __init__(self, member: Member, data: DeviceData) -> None:
         """Names the member's rows where the data lie, and puts its streams at their start."""
-        self.train_index = torch.tensor(member.train_index, device=data.home)
+        self._samples = _samples(member)
+        self._train_index = torch.tensor(member.train_index, device=data.home)
         self.validation_index = torch.tensor(member.validation_index, device=data.home)
-        self.class_counts = data.train.class_counts(self.train_index)
+        self.class_counts = data.train.class_counts(self._train_index)
         self.order = stream_generator(member.seed, Stream.ORDER)
         self.views = stream_generator(member.seed, Stream.AUGMENTATION)
+        self.epochs = 0
+        """Epochs whose order has been drawn."""
 
-    def twin(self) -> "Replicate":
-        """The same samples, with streams of their own that go on from where these are."""
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Seed, rows and epochs: members of one key see the same batches from here on."""
+        return *self._samples, self.epochs
+
+    @property
+    def streams(self) -> tuple[Tensor, Tensor]:
+        """The states of its random streams: order and augmentation."""
+        return self.order.get_state(), self.views.get_state()
+
+    def at(self, epochs: int, streams: tuple[Tensor, Tensor]) -> "Replicate":
+        """The same samples after so many epochs, with streams of their own in these states."""
         other = copy.copy(self)
-        other.order, other.views = self.order.clone_state(), self.views.clone_state()
+        other.epochs, other.order, other.views = epochs, torch.Generator(), torch.Generator()
+        for stream, state in zip((other.order, other.views), streams, strict=True):
+            stream.set_state(state)
         return other
+
+    def draw_order(self, batch_size: int) -> Tensor:
+        """Its training rows in the order of a fresh epoch (N,)."""
+        self.epochs += 1
+        count = len(self._train_index)
+        order_N = torch.randperm(count, generator=self.order)
+        if count > 1 and count % batch_size == 1:
+            # BatchNorm has no variance to go by in a batch of one, so the odd sample sits this epoch out.
+            order_N = order_N[:-1]
+        return self._train_index[order_N.to(self._train_index.device, non_blocking=True)]
+
+
+def replicates_of(members: Sequence[Member], data: DeviceData) -> list[Replicate]:
+    """The replicate of each member at its start, one for all of the same seed and rows."""
+    alike = {_samples(member): member for member in members}
+    made = {samples: Replicate(member, data) for samples, member in alike.items()}
+    return [made[_samples(member)] for member in members]
 
 
 class Batches:
     """What members see: drawn once a replicate, and handed to each of its members."""
 
-    def __init__(self, keys: Sequence[Key], replicates: Mapping[Key, Replicate], data: DeviceData) -> None:
-        """`keys` say which replicate is each member's."""
-        self.replicates = {key: replicates[key] for key in dict.fromkeys(keys)}
-        self._data, self._members = data, len(keys)
-        position = {key: r for r, key in enumerate(self.replicates)}
-        self._row_K = torch.tensor([position[key] for key in keys], device=data.device)
+    def __init__(self, replicates_K: Sequence[Replicate], data: DeviceData) -> None:
+        """Goes on from where each member's replicate is, and leaves that there; those of one key become one."""
+        by_key = {one.key: one.at(one.epochs, one.streams) for one in dict.fromkeys(replicates_K)}
+        self.replicates_K = [by_key[one.key] for one in replicates_K]
+        self._data, self._replicates = data, list(by_key.values())
+        rows = [self._replicates.index(one) for one in self.replicates_K]
+        self._row_K = torch.tensor(rows, device=data.device)
 
     @property
     def validation_index(self) -> Tensor:
         """Every replicate's validation rows (R, V), where the data lie."""
-        return torch.stack([one.validation_index for one in self.replicates.values()])
+        return torch.stack([one.validation_index for one in self._replicates])
 
     def draw_order(self, batch_size: int) -> Sequence[Tensor]:
         """Training rows of a fresh epoch, by batch (R, B), where the data lie."""
-        rows = []
-        for one in self.replicates.values():
-            count = len(one.train_index)
-            order_N = torch.randperm(count, generator=one.order)
-            if count > 1 and count % batch_size == 1:
-                # BatchNorm has no variance to go by in a batch of one, so the odd sample sits this epoch out.
-                order_N = order_N[:-1]
-            rows.append(one.train_index[order_N.to(self._data.home, non_blocking=True)])
-        return torch.split(torch.stack(rows), batch_size, dim=1)
+        orders = [one.draw_order(batch_size) for one in self._replicates]
+        return torch.split(torch.stack(orders), batch_size, dim=1)
 
     def of(self, index_RB: Tensor, *, augment: bool) -> tuple[Tensor, Tensor]:
         """Inputs (R, B, …) as models take them and targets (R, B, …), augmented replicate by replicate."""
@@ -84,13 +102,13 @@ class Batches:
         by side, and flattening, which makes vectors of images, copy it for each of them.
         """
         if len(tensor_R) == 1:
-            return tensor_R.expand(self._members, *tensor_R.shape[1:])
-        if self._members == len(tensor_R):
+            return tensor_R.expand(len(self._row_K), *tensor_R.shape[1:])
+        if len(self._row_K) == len(tensor_R):
             return tensor_R
         return tensor_R[self._row_K]
 
     def _augmented(self, inputs: Tensor, targets: Tensor, *, count: int) -> tuple[Tensor, Tensor]:
-        generators = [one.views for one in self.replicates.values()]
+        generators = [one.views for one in self._replicates]
         if self._data.train.is_dense:
             flips = torch.cat([draw_flips(count, generator=generator) for generator in generators])
             flips = flips.to(self._data.device, non_blocking=True)
@@ -104,3 +122,7 @@ class Batches:
 def by_replicate(tensor: Tensor, index_RB: Tensor) -> Tensor:
     """(R, B, …) from (R * B, …)."""
     return tensor.view(*index_RB.shape, *tensor.shape[1:])
+
+
+def _samples(member: Member) -> tuple[object, ...]:
+    return member.seed, member.train_index.tobytes(), member.validation_index.tobytes()

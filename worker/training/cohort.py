@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .batches import Batches, Key, Replicate, by_replicate, key_of
+from .batches import Batches, Replicate, by_replicate, replicates_of
 from .criterion import Criterion
 from .data import DeviceData, Part
 from .evaluation import Counts, evaluate
@@ -58,42 +58,53 @@ class Cohort:
         }
         models = [built[member.seed, *member.trial.model_params.items()] for member in members]
         self.model = stack(models, reason=no_stack(spec, data)).to(data.device, self._dtype)
-        self._drawing = drawing(self.model)
-        self._graphs = graphs and data.device.type == "cuda" and not self._drawing
+        self._graphs = graphs and data.device.type == "cuda" and not drawing(self.model)
         self._flat = Flat(self.model.parameters())
         values_KP = self._flat.values_KP
         tensors = {name: torch.zeros_like(values_KP) for name in OPTIMIZERS[spec.optimizer].vectors}
         tensors["importance"] = torch.ones(len(members), data.classes, dtype=self._dtype, device=data.device)
-        self._epoch = 0
-        replicates = {key_of(member, 0): Replicate(member, data) for member in members}
-        self._hold(members, [0] * len(members), replicates, self._buffers() | tensors | {"values": values_KP})
+        self._hold(members, replicates_of(members, data), self._buffers() | tensors | {"values": values_KP})
 
     @property
     def epochs(self) -> list[int]:
         """How many epochs each member has been trained."""
-        return [self._epoch - begun for begun in self._begun]
+        return [one.epochs for one in self._batches.replicates_K]
 
-    def train_epoch(self) -> Trace:
-        """Takes every training sample of every replicate once in a fresh order; nothing waits for the device."""
-        batches = self._batches.draw_order(self.spec.batch_size)
-        self._epoch += 1
-        factors_SK = self._factors(len(batches))
-        tracer = Tracer(self._index_A, classes=self._data.classes, dense=self._data.train.is_dense)
-        done_K = torch.tensor([(epoch - 1) * len(batches) for epoch in self.epochs])
-        self.model.train()
-        for layer, module in enumerate(self._drawing):
-            trained = zip(self.members, self.epochs, strict=True)
-            seeds = [stream_seed(member.seed, Stream.DROPOUT, epoch, layer) for member, epoch in trained]
-            module.reseed(seeds, self._data.device)
-        step = partial(self._graphed, self._step) if self._graphed else self._step
-        rates = self._optimizer.rates(factors_SK, done_K=done_K, like=self._flat.values_KP)
-        for index_RB, rates_of_step in zip(batches, rates, strict=True):
-            self._heed()
-            inputs_RB, target_RB = self._batches.of(index_RB, augment=self.spec.augment)
-            loss_K = step(inputs_RB, target_RB, *rates_of_step)
-            tracer.note(loss_K, self._criterion.importance_KC, target_RB, to_members=self._batches.to_members)
-        sizes = [index_RB.shape[1] for index_RB in batches]
-        return tracer.trace(self.members, self.epochs, factors_SK=factors_SK, sizes=sizes)
+    def kept(self, members: Sequence[int]) -> "Cohort":
+        """A cohort of these members, in this order, in memory of its own."""
+        return self._at(members, torch.tensor(list(members), device=self._data.device))
+
+    def part(self, members: range) -> "Cohort":
+        """A cohort of these members where they lie: what it learns changes this one too, which is best left alone."""
+        return self._at(members, slice(members.start, members.stop))
+
+    @property
+    def is_part(self) -> bool:
+        """Whether its memory is a larger cohort's."""
+        return any(tensor.untyped_storage().nbytes() > tensor.nbytes for tensor in self._tensors().values())
+
+    def joined(self, other: "Cohort") -> "Cohort":
+        """A cohort of its own members and those of another of the same shapes and steps, in memory of its own."""
+        theirs = other._tensors()
+        tensors = {name: torch.cat([tensor, theirs[name]]) for name, tensor in self._tensors().items()}
+        replicates_K = self._batches.replicates_K + other._batches.replicates_K
+        return self._of([*self.members, *other.members], replicates_K, tensors)
+
+    def state(self, members: Sequence[int] | None = None) -> State:
+        """A copy of what these members are now, by default all."""
+        rows = list(range(len(self.members)) if members is None else members)
+        replicates, index = [self._batches.replicates_K[k] for k in rows], torch.tensor(rows, device=self._data.device)
+        return State(
+            epochs_K=[one.epochs for one in replicates],
+            tensors={name: tensor[index] for name, tensor in self._tensors().items()},
+            streams=[one.streams for one in replicates],
+        )
+
+    def restored(self, state: State) -> "Cohort":
+        """A cohort of its members as they were, or, of fresh ones, as others were; in the state's own memory."""
+        began = zip(self._batches.replicates_K, state.epochs_K, state.streams, strict=True)
+        tensors = {name: tensor.to(self._data.device) for name, tensor in state.tensors.items()}
+        return self._of(self.members, [one.at(epochs, streams) for one, epochs, streams in began], tensors)
 
     def validate(self) -> Counts:
         """Every model on its replicate's validation rows."""
@@ -113,97 +124,26 @@ class Cohort:
             prepared = self._data.prepare(inputs.to(self._data.device))
             return alone._forward(prepared[None])[0].argmax(dim=1)
 
-    def kept(self, members: Sequence[int]) -> "Cohort":
-        """A cohort of these members, in this order, in memory of its own."""
-        return self._of(members, torch.tensor(list(members), device=self._data.device))
-
-    def part(self, members: range) -> "Cohort":
-        """A cohort of these members where they lie: what it learns changes this one too, which is best left alone."""
-        return self._of(members, slice(members.start, members.stop))
-
-    @property
-    def is_part(self) -> bool:
-        """Whether its memory is a larger cohort's."""
-        return any(tensor.untyped_storage().nbytes() > tensor.nbytes for tensor in self._tensors().values())
-
-    def joined(self, other: "Cohort") -> "Cohort":
-        """A cohort of its own members and those of another of the same shapes and steps, in memory of its own."""
-        begun = [self._epoch - epochs for epochs in other.epochs]
-        theirs_by_key = other._batches.replicates
-        keys = [(seed, train, held, start + self._epoch - other._epoch) for seed, train, held, start in theirs_by_key]
-        replicates = self._batches.replicates | dict(zip(keys, theirs_by_key.values(), strict=True))
-        theirs = other._tensors()
-        tensors = {name: torch.cat([tensor, theirs[name]]) for name, tensor in self._tensors().items()}
-        return self._again([*self.members, *other.members], [*self._begun, *begun], replicates, tensors)
-
-    def state(self, members: Sequence[int] | None = None) -> State:
-        """A copy of what these members are now, by default all."""
-        rows = list(range(len(self.members)) if members is None else members)
-        replicates = [self._batches.replicates[self._keys[row]] for row in rows]
-        index = torch.tensor(rows, device=self._data.device)
-        return State(
-            epochs_K=[self.epochs[row] for row in rows],
-            tensors={name: tensor[index] for name, tensor in self._tensors().items()},
-            streams=[(one.order.get_state(), one.views.get_state()) for one in replicates],
-        )
-
-    def restore(self, state: State) -> None:
-        """Makes the members what they were, or, of fresh ones, what others were; in the memory where they are."""
-        for name, tensor in self._tensors().items():
-            tensor.copy_(state.tensors[name])
-        self._epoch = max(begun + done for begun, done in zip(self._begun, state.epochs_K, strict=True))
-        begun = [self._epoch - done for done in state.epochs_K]
-        replicates = {}
-        for member, start, streams in zip(self.members, begun, state.streams, strict=True):
-            key = key_of(member, start)
-            replicate = replicates[key] = self._batches.replicates.get(key) or Replicate(member, self._data)
-            for stream, at in zip((replicate.order, replicate.views), streams, strict=True):
-                stream.set_state(at)
-        self._hold(self.members, begun, replicates, self._tensors())
-
-    def _of(self, members: Sequence[int], rows: Tensor | slice) -> "Cohort":
-        tensors = {name: tensor[rows] for name, tensor in self._tensors().items()}
-        held, begun = [self.members[k] for k in members], [self._begun[k] for k in members]
-        return self._again(held, begun, self._batches.replicates, tensors)
-
-    def _tensors(self) -> dict[str, Tensor]:
-        importance_KC = self._criterion.importance_KC
-        return self._buffers() | dict(self._moments) | {"values": self._flat.values_KP, "importance": importance_KC}
-
-    def _buffers(self) -> dict[str, Tensor]:
-        """By names that nothing else has, whatever the model calls them."""
-        return {f"buffers.{name}": buffer for name, buffer in self.model.named_buffers()}
-
-    def _again(
-        self, members: Sequence[Member], begun: Sequence[int], replicates: Mapping[Key, Replicate],
-        tensors: Mapping[str, Tensor],
-    ) -> "Cohort":  # fmt: skip
-        """A cohort of this kind with other members, which goes on from where these replicates are."""
-        other = copy.copy(self)
-        other.model = twin(self.model)
-        other._drawing = drawing(other.model)
-        other._flat = Flat(other.model.parameters(), tensors["values"])
-        other._hold(members, begun, {key: replicate.twin() for key, replicate in replicates.items()}, tensors)
-        return other
-
-    def _hold(
-        self, members: Sequence[Member], begun: Sequence[int], replicates: Mapping[Key, Replicate],
-        tensors: Mapping[str, Tensor],
-    ) -> None:  # fmt: skip
-        self.members, self._begun = list(members), list(begun)
-        self._keys = [key_of(member, start) for member, start in zip(members, begun, strict=True)]
-        self._batches = Batches(self._keys, replicates, self._data)
-        for name in self._buffers():
-            path, _, own = name.removeprefix("buffers.").rpartition(".")
-            setattr(self.model.get_submodule(path), own, tensors[name])
-        self._flat.hold(tensors["values"])
-        specs = [member.trial for member in members]
-        class_counts_KC = torch.stack([replicates[key].class_counts for key in self._keys])
-        self._criterion = Criterion(specs, class_counts_KC, tensors["importance"])
-        self._index_A = torch.tensor(self._criterion.adaptive, dtype=torch.int64, device=self._data.device)
-        self._moments = {name: tensors[name] for name in OPTIMIZERS[self.spec.optimizer].vectors}
-        self._optimizer = OPTIMIZERS[self.spec.optimizer](specs, self._moments)
-        self._graphed = Graphed() if self._graphs else None
+    def train_epoch(self) -> Trace:
+        """Takes every training sample of every replicate once in a fresh order; nothing waits for the device."""
+        batches = self._batches.draw_order(self.spec.batch_size)
+        factors_SK = self._factors(len(batches))
+        tracer = Tracer(self._index_A, classes=self._data.classes, dense=self._data.train.is_dense)
+        done_K = torch.tensor([(epoch - 1) * len(batches) for epoch in self.epochs])
+        self.model.train()
+        for layer, module in enumerate(drawing(self.model)):
+            trained = zip(self.members, self.epochs, strict=True)
+            seeds = [stream_seed(member.seed, Stream.DROPOUT, epoch, layer) for member, epoch in trained]
+            module.reseed(seeds, self._data.device)
+        step = partial(self._graphed, self._step) if self._graphed else self._step
+        rates = self._optimizer.rates(factors_SK, done_K=done_K, like=self._flat.values_KP)
+        for index_RB, rates_of_step in zip(batches, rates, strict=True):
+            self._heed()
+            inputs_RB, target_RB = self._batches.of(index_RB, augment=self.spec.augment)
+            loss_K = step(inputs_RB, target_RB, *rates_of_step)
+            tracer.note(loss_K, self._criterion.importance_KC, target_RB, to_members=self._batches.to_members)
+        sizes = [index_RB.shape[1] for index_RB in batches]
+        return tracer.trace(self.members, self.epochs, factors_SK=factors_SK, sizes=sizes)
 
     def _factors(self, steps: int) -> Tensor:
         by_epoch = {epoch: schedule_factors(self.spec, epoch=epoch, steps=steps) for epoch in set(self.epochs)}
@@ -241,3 +181,41 @@ class Cohort:
                 logits_of, targets_of, index_RN, members_and_classes=shape, pixels=pixels, device=self._data.device,
                 trained=self.spec.batch_size,
             )  # fmt: skip
+
+    def _tensors(self) -> dict[str, Tensor]:
+        importance_KC = self._criterion.importance_KC
+        return self._buffers() | dict(self._moments) | {"values": self._flat.values_KP, "importance": importance_KC}
+
+    def _buffers(self) -> dict[str, Tensor]:
+        """By names that nothing else has, whatever the model calls them."""
+        return {f"buffers.{name}": buffer for name, buffer in self.model.named_buffers()}
+
+    def _at(self, members: Sequence[int], rows: Tensor | slice) -> "Cohort":
+        replicates_K = [self._batches.replicates_K[k] for k in members]
+        tensors = {name: tensor[rows] for name, tensor in self._tensors().items()}
+        return self._of([self.members[k] for k in members], replicates_K, tensors)
+
+    def _of(
+        self, members: Sequence[Member], replicates_K: Sequence[Replicate], tensors: Mapping[str, Tensor]
+    ) -> "Cohort":
+        """A cohort of this kind with other members, which goes on from where these replicates are."""
+        other = copy.copy(self)
+        other.model = twin(self.model)
+        other._flat = Flat(other.model.parameters(), tensors["values"])
+        other._hold(members, replicates_K, tensors)
+        return other
+
+    def _hold(
+        self, members: Sequence[Member], replicates_K: Sequence[Replicate], tensors: Mapping[str, Tensor]
+    ) -> None:
+        self.members, self._batches = list(members), Batches(replicates_K, self._data)
+        for name in self._buffers():
+            path, _, own = name.removeprefix("buffers.").rpartition(".")
+            setattr(self.model.get_submodule(path), own, tensors[name])
+        specs = [member.trial for member in members]
+        class_counts_KC = torch.stack([one.class_counts for one in replicates_K])
+        self._criterion = Criterion(specs, class_counts_KC, tensors["importance"])
+        self._index_A = torch.tensor(self._criterion.adaptive, dtype=torch.int64, device=self._data.device)
+        self._moments = {name: tensors[name] for name in OPTIMIZERS[self.spec.optimizer].vectors}
+        self._optimizer = OPTIMIZERS[self.spec.optimizer](specs, self._moments)
+        self._graphed = Graphed() if self._graphs else None

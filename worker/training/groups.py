@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from .cohort import Cohort
 from .memory import while_memory_lasts
+from .trace import State
 from .trial import Member
 
 
@@ -24,15 +25,15 @@ class Group:
         with while_memory_lasts():
             return [Group([self.positions[k] for k in rows], self.cohort.kept(rows))] if rows else []
         ends = [*(at for at in range(1, len(rows)) if rows[at] != rows[at - 1] + 1), len(rows)]
-        return self.parts(*(range(rows[start], rows[end - 1] + 1) for start, end in pairwise([0, *ends])))
+        return self._parts(*(range(rows[start], rows[end - 1] + 1) for start, end in pairwise([0, *ends])))
 
-    def halves(self) -> list["Group"]:
-        """Two groups in its stead, where it lies."""
+    def halves(self, state: State | None) -> list["Group"]:
+        """Two groups in its stead, of members as they were in this state, if there is one; where that, or it, lies."""
+        whole = self if state is None else Group(self.positions, self.cohort.restored(state))
         rows, middle = range(len(self.positions)), len(self.positions) // 2
-        return self.parts(rows[:middle], rows[middle:])
+        return whole._parts(rows[:middle], rows[middle:])
 
-    def parts(self, *parts: range) -> list["Group"]:
-        """Groups of the members in these rows, where they lie."""
+    def _parts(self, *parts: range) -> list["Group"]:
         return [Group([self.positions[k] for k in part], self.cohort.part(part)) for part in parts]
 
 

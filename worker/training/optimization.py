@@ -28,12 +28,7 @@ class Flat:
         """Moves the parameters' values into the matrix, or makes them parts of one that there is."""
         self._parameters = list(parameters)
         if values_KP is None:
-            parts = [parameter.detach().reshape(len(parameter), -1) for parameter in self._parameters]
-            values_KP = torch.cat(parts, dim=1)
-        self.hold(values_KP)
-
-    def hold(self, values_KP: Tensor) -> None:
-        """Goes on with these values, of as many members as there are rows."""
+            values_KP = torch.cat([one.detach().reshape(len(one), -1) for one in self._parameters], dim=1)
         self.values_KP = values_KP
         shapes = [parameter.shape[1:] for parameter in self._parameters]
         parts = torch.split(values_KP, [shape.numel() for shape in shapes], dim=1)

@@ -165,10 +165,9 @@ class Training:
                     guests.append((host, self._fresh(alike[:free])))
                     alike = alike[free:]
             for start in range(0, len(alike), width):
-                own.append(self._fresh(alike[start : start + width]))
-                if has_begun:
-                    begun = [state for p in own[-1].positions if (state := states[p]) is not None]
-                    own[-1].cohort.restore(State.of(begun))
+                fresh = self._fresh(alike[start : start + width])
+                begun = [state for position in fresh.positions if (state := states[position]) is not None]
+                own.append(Group(fresh.positions, fresh.cohort.restored(State.of(begun))) if begun else fresh)
         return guests, own
 
     def _fresh(self, positions: list[int]) -> Group:
@@ -203,10 +202,8 @@ class Training:
                 waiting.difference_update(group.positions)
                 continue
             if halves := self._halved(group.positions):
-                if state is not None:
-                    group.cohort.restore(state)
                 self._width = min(self._width, len(halves[1]))
-                self._replace(group, group.halves())
+                self._replace(group, group.halves(state))
         return seen
 
     def _tested(self, positions: Sequence[int]) -> Counts:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from worker.training.batches import Replicate
 from worker.training.data import DeviceData
 from worker.training.record import EpochRecord
 from worker.training.trainer import Training
@@ -196,6 +197,26 @@ def test_those_that_join_learn_as_if_they_had_begun_alone(optimizer: str, plain:
         for one, other in zip(found[position], expected, strict=True):
             assert_equal(one, other, within=1e-9)
         np.testing.assert_array_equal(test.confusion_CC, lone)
+
+
+def test_those_of_one_seed_see_the_same_batches_if_they_are_as_far(
+    plain: TrialSpec, blobs: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = np.arange(100), np.arange(100, 150)
+    many = [Member(replace(plain, lr=0.01 * at), at % 2, *index) for at in range(8)]
+    drawn: list[int] = []
+    draw = Replicate.draw_order
+    monkeypatch.setattr(Replicate, "draw_order", lambda self, size: (drawn.append(self.epochs), draw(self, size))[1])
+    training = Training(many[:3], blobs)
+    training.join(many[3:4])
+    training.run_epoch()
+    training.join(many[4:6])
+    training.join(many[6:8])
+    training.run_epoch()
+    assert drawn == [0, 0, 1, 1, 0, 0]
+    elsewhere = Training(many[:4], blobs)
+    elsewhere.join(many[:4], training.states(range(4)))
+    assert [len(group.cohort._batches.validation_index) for group in elsewhere._groups] == [2, 2]
 
 
 @pytest.mark.parametrize("width", [0, -1])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from worker.training.batches import Batches, Replicate, key_of
+from worker.training.batches import Batches, Replicate
 from worker.training.data import DeviceData, Part
 from worker.training.trial import Member, TrialSpec
 
@@ -77,7 +77,7 @@ def test_batches_of_data_that_stay_on_the_host_ask_the_device_for_nothing(
     monkeypatch.setattr(Part, "class_counts", lambda *_: torch.zeros(2))
     absent = torch.device("meta")  # which takes everything and can answer nothing
     data, member = vectors(absent), Member(plain, 1, np.arange(4), np.arange(4, 6))
-    batches = Batches([key_of(member, 0)], {key_of(member, 0): Replicate(member, data)}, data)
+    batches = Batches([Replicate(member, data)], data)
     assert data.home == CPU and data.device == absent
     for index_RB in [*batches.draw_order(2), batches.validation_index]:
         assert [one.shape[:2] for one in batches.of(index_RB, augment=True)] == [(1, 2)] * 2

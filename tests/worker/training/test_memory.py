@@ -63,7 +63,7 @@ def test_a_cohort_without_memory_goes_on_in_halves_and_loses_nothing(
 def test_what_a_failed_step_had_made_is_gone_before_the_halves_make_theirs(
     plain: TrialSpec, images: DeviceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, restore = Cohort._step, Cohort.restore
+    step, restore = Cohort._step, Cohort.restored
     made: list[weakref.ref[torch.Tensor]] = []
 
     def out_of_memory(self: Cohort, inputs_RB: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
@@ -73,12 +73,12 @@ def test_what_a_failed_step_had_made_is_gone_before_the_halves_make_theirs(
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return step(self, inputs_RB, *rest)
 
-    def restored(self: Cohort, state: State) -> None:
+    def restored(self: Cohort, state: State) -> Cohort:
         assert made[-1]() is None
-        restore(self, state)
+        return restore(self, state)
 
     monkeypatch.setattr(Cohort, "_step", out_of_memory)
-    monkeypatch.setattr(Cohort, "restore", restored)
+    monkeypatch.setattr(Cohort, "restored", restored)
     assert len(Training(members(plain, pool=40)[:4], images).run_epoch()) == 4
     assert len(made) == 1
 
