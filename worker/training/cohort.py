@@ -137,11 +137,12 @@ class Cohort:
             module.reseed(seeds, self._data.device)
         step = partial(self._graphed, self._step) if self._graphed else self._step
         rates = self._optimizer.rates(factors_SK, done_K=done_K, like=self._flat.values_KP)
-        for index_RB, rates_of_step in zip(batches, rates, strict=True):
-            self._heed()
-            inputs_RB, target_RB = self._batches.of(index_RB, augment=self.spec.augment)
-            loss_K = step(inputs_RB, target_RB, *rates_of_step)
-            tracer.note(loss_K, self._criterion.importance_KC, target_RB, to_members=self._batches.to_members)
+        with computing(self.spec.precision, self._data.device):
+            for index_RB, rates_of_step in zip(batches, rates, strict=True):
+                self._heed()
+                inputs_RB, target_RB = self._batches.of(index_RB, augment=self.spec.augment)
+                loss_K = step(inputs_RB, target_RB, *rates_of_step)
+                tracer.note(loss_K, self._criterion.importance_KC, target_RB, to_members=self._batches.to_members)
         sizes = [index_RB.shape[1] for index_RB in batches]
         return tracer.trace(self.members, self.epochs, factors_SK=factors_SK, sizes=sizes)
 
@@ -151,10 +152,9 @@ class Cohort:
 
     def _step(self, inputs_RB: Tensor, target_RB: Tensor, *rates: Tensor) -> Tensor:
         """Moves weights, moments, running moments and importance in place; answers the losses (K,)."""
-        with computing(self.spec.precision, self._data.device):
-            logits_KBC = self._forward(self._batches.to_members(inputs_RB))
-            loss_K = self._criterion(logits_KBC, self._batches.to_members(target_RB))
-            gradient_KP = self._flat.gradient(loss_K.sum())
+        logits_KBC = self._forward(self._batches.to_members(inputs_RB))
+        loss_K = self._criterion(logits_KBC, self._batches.to_members(target_RB))
+        gradient_KP = self._flat.gradient(loss_K.sum())
         with torch.no_grad():
             self._optimizer.step(self._flat.values_KP, gradient_KP, rates)
         return loss_K.detach()
