@@ -15,6 +15,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -24,7 +25,7 @@ import torch
 from worker.training.cohort import Cohort
 from worker.training.trial import Precision
 
-from .gpu_sides import SHAPES, Plan, Side, made_up, members, rates, rates_apart
+from .gpu_sides import SHAPES, Apart, Gone, Plan, Side, made_up, members, rates
 from .hardware import ADAMW_BYTES, copy_rate, flops_of, matmul_rate, parameters_of
 from .measure import Ratio, keep
 
@@ -44,15 +45,18 @@ def attempted(row: Row, work: Callable[[], Row], plan: Plan) -> Row:
         return row | {"remark": "no time was left"}
     try:
         return row | work()
-    except torch.OutOfMemoryError as error:
+    except (torch.OutOfMemoryError, Gone) as error:
         return row | {"remark": str(error).split(".")[0]}
 
 
-def by_width(model: str, apart: Sequence[float], plan: Plan) -> list[Row]:
-    """Stacks of every width against one member at a time, in turns; `apart` are the rates of processes."""
+def by_width(model: str, apart: Apart, plan: Plan) -> list[Row]:
+    """Stacks of every width, one member at a time, and one in each of the processes apart, in turns."""
     data = made_up(model, rows=plan.steps * plan.batch, device=plan.device)
     alone = Side(model, 1, data, plan, precision=plan.precision)
     on_gpu = plan.device.type == "cuda"
+    if apart.is_there:
+        with suppress(Gone):  # the others are timed without
+            apart.turn_to(model)
 
     def cell(width: int) -> Row:
         before = torch.cuda.memory_allocated() if on_gpu else 0
@@ -60,11 +64,10 @@ def by_width(model: str, apart: Sequence[float], plan: Plan) -> list[Row]:
             torch.cuda.reset_peak_memory_stats()
         together = Side(model, width, data, plan, precision=plan.precision)
         peak_mib = (torch.cuda.max_memory_allocated() - before) / 2**20 if on_gpu else 0
-        found = rates({"alone": alone, "together": together}, plan)
-        rate = median(found["together"])
-        row: Row = {RATE: rate, OVER_ONE: Ratio.of(found["together"], found["alone"])}
-        if apart:
-            row[f"over {plan.processes} processes"] = Ratio.of([rate] * len(apart), apart)
+        found = rates({"alone": alone, "together": together} | ({"apart": apart} if apart.is_there else {}), plan)
+        row: Row = {RATE: median(found["together"]), OVER_ONE: Ratio.of(found["together"], found["alone"])}
+        if "apart" in found:
+            row[f"over {plan.processes} processes"] = Ratio.of(found["together"], found["apart"])
         return row | ({"peak MiB": peak_mib, "MiB a member": peak_mib / width} if on_gpu else {})
 
     return [attempted({"model": model, "width": width}, partial(cell, width), plan) for width in plan.widths]
@@ -146,12 +149,12 @@ def planned(device: torch.device, *, quick: bool) -> Plan:
     """How much is measured on this device."""
     if quick:
         return Plan(
-            device=device, widths=(1, 2), batch=8, steps=2, cell_s=0.5, window_s=0.2, processes=2, matmul=512,
+            device=device, widths=(1, 2), batch=8, steps=2, cell_s=0.5, window_s=0.1, processes=2, matmul=512,
             deadline=time.monotonic() + 120,
         )  # fmt: skip
     # The last cell begins before the deadline, and ends within the five minutes.
     return Plan(
-        device=device, widths=(1, 4, 16, 64, 128), batch=128, steps=20, cell_s=3.0, window_s=1.5, processes=4,
+        device=device, widths=(1, 4, 16, 64, 128), batch=128, steps=20, cell_s=4.0, window_s=0.3, processes=4,
         matmul=8192 if device.type == "cuda" else 1024, deadline=time.monotonic() + 240,
     )  # fmt: skip
 
@@ -176,15 +179,15 @@ def main() -> int:
         return 1
     torch.set_num_threads(1)  # of the host, for all sides alike
     plan = planned(device, quick=args.quick)
-    print("one process a member ...", file=sys.stderr)
-    apart = rates_apart(plan)
-    widths = {model: by_width(model, apart.get(model, ()), plan) for model in SHAPES}
+    apart = Apart(plan)
+    widths = {model: by_width(model, apart, plan) for model in SHAPES}
+    failed = "" if apart.is_there else " (at least one of them failed, or took too long)"
+    apart.leave()
     notes = [
         f"Batch {plan.batch}, AdamW, the adaptive loss, an alpha for every member, {plan.precision} (what a"
         f" worker takes), epochs of {plan.steps} steps as the trainer runs them, one batch of validation included.",
-        f"{plan.processes} processes of one member each, spawned, at the same time: "
-        + (", ".join(f"{model} {median(rate):.3g}" for model, rate in apart.items()) or "failed")
-        + f" {RATE} in all.",
+        f"{plan.processes} processes of one member each, spawned, train at the same time, in turns with the others,"
+        f" for {plan.window_s:g} s a round{failed}.",
         *(_aim(model, rows) for model, rows in widths.items()),
     ]
     rows = [row for rows in widths.values() for row in rows]

@@ -1,13 +1,11 @@
 """What `benchmarks.gpu` times: stacks in training on made-up data, here or in processes of their own."""
 
 import multiprocessing
-import queue
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing.queues import Queue
-from multiprocessing.synchronize import Barrier
+from multiprocessing.connection import Connection
 
 import numpy as np
 import torch
@@ -22,10 +20,8 @@ CLASSES = 10
 SHAPES: Mapping[str, tuple[int, ...]] = {"mlp": (784,), "small_cnn": (1, 28, 28), "resnet32": (3, 32, 32)}
 _SAME_LOSS = 0.1
 """Share by which a member's loss of the first epoch may differ between sides: bfloat16 has three digits."""
-_WINDOWS = 3
-"""In which processes are timed."""
 _PATIENCE_S = 100
-"""For processes to start and to be timed."""
+"""For processes to start, or to be timed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +36,7 @@ class Plan:
     cell_s: float
     """About what the rounds of a cell of a table take; where one epoch takes longer, that is the only round."""
     window_s: float
+    """In which processes that train apart are timed, once a round."""
     processes: int
     matmul: int
     deadline: float
@@ -113,7 +110,7 @@ class Side:
         return took / self._plan.steps
 
 
-def rates(sides: Mapping[str, Side], plan: Plan) -> dict[str, list[float]]:
+def rates(sides: Mapping[str, "Side | Apart"], plan: Plan) -> dict[str, list[float]]:
     """Members times steps a second of every side, round by round, in turns; exits where they did different work."""
     losses = {name: side.first_loss for name, side in sides.items()}
     if not max(losses.values()) <= (1 + _SAME_LOSS) * min(losses.values()):
@@ -123,44 +120,69 @@ def rates(sides: Mapping[str, Side], plan: Plan) -> dict[str, list[float]]:
     return {name: [side.width / one for one in seconds[name]] for name, side in sides.items()}
 
 
-def rates_apart(plan: Plan) -> dict[str, list[float]]:
-    """Steps a second that processes of one member each reach together, by model: one value a window.
+class Apart:
+    """Processes of one member each that train at the same time; called as a `Side` is, they do for a window.
 
-    A model is missing where processes failed.
+    `is_there` until one of them fails or takes too long, which raises Gone and ends them all.
     """
-    context = multiprocessing.get_context("spawn")
-    barrier, told = context.Barrier(plan.processes), context.Queue()
-    processes = [context.Process(target=_train_apart, args=(plan, barrier, told)) for _ in range(plan.processes)]
-    for process in processes:
-        process.start()
-    found: dict[str, list[list[float]]] = {}
-    until = time.monotonic() + _PATIENCE_S
-    while sum(map(len, found.values())) < plan.processes * len(SHAPES):
+
+    first_loss: float
+
+    def __init__(self, plan: Plan) -> None:
+        """Starts them; they import torch meanwhile."""
+        self.width, self.epoch_s, self.is_there = plan.processes, plan.window_s, True
+        context = multiprocessing.get_context("spawn")
+        self._pipes, self._processes = [], []
+        for _ in range(plan.processes):
+            ours, theirs = context.Pipe()
+            self._processes.append(context.Process(target=_train_apart, args=(plan, theirs), daemon=True))
+            self._processes[-1].start()
+            theirs.close()
+            self._pipes.append(ours)
+
+    def turn_to(self, model: str) -> None:
+        """Has every process begin a member of this model."""
+        self.first_loss, *_ = self._asked(model)
+
+    def __call__(self) -> float:
+        """Seconds that a step of each would take, were all as quick as in this window."""
+        return self.width / sum(self._asked(None))
+
+    def leave(self) -> None:
+        """Ends them."""
+        self.is_there = False
+        for process in self._processes:
+            process.kill()
+            process.join()
+
+    def _asked(self, model: str | None) -> list[float]:
         try:
-            model, in_windows = told.get(timeout=1)
-            found.setdefault(model, []).append(in_windows)
-        except queue.Empty:
-            if time.monotonic() > until or any(process.exitcode for process in processes):
-                print("processes of one member each failed, or took too long", file=sys.stderr)
-                break
-    for process in processes:
-        process.join(timeout=1)
-        process.kill()
-    whole = {model: each for model, each in found.items() if len(each) == plan.processes}
-    return {model: [sum(window) for window in zip(*each, strict=True)] for model, each in whole.items()}
+            for pipe in self._pipes:
+                pipe.send(model)
+            if all(pipe.poll(_PATIENCE_S) for pipe in self._pipes):
+                return [pipe.recv() for pipe in self._pipes]
+        except (EOFError, OSError):
+            pass
+        self.leave()
+        raise Gone("processes of one member each failed, or took too long")
 
 
-def _train_apart(plan: Plan, barrier: Barrier, told: "Queue[tuple[str, list[float]]]") -> None:
+class Gone(Exception):
+    """Raised where processes that train apart are no longer there."""
+
+
+def _train_apart(plan: Plan, asked: "Connection[float, str | None]") -> None:
     torch.set_num_threads(1)
-    for model in SHAPES:
-        data = made_up(model, rows=plan.steps * plan.batch, device=plan.device)
-        side = Side(model, 1, data, plan, precision=plan.precision)
-        in_windows = []
-        for _ in range(_WINDOWS):
-            barrier.wait(timeout=_PATIENCE_S)
-            began, epochs = time.perf_counter(), 0
-            while (elapsed := time.perf_counter() - began) < plan.window_s:
-                side()
-                epochs += 1
-            in_windows.append(epochs * plan.steps / elapsed)
-        told.put((model, in_windows))
+    side: Side | None = None
+    while True:
+        if model := asked.recv():
+            data = made_up(model, rows=plan.steps * plan.batch, device=plan.device)
+            side = Side(model, 1, data, plan, precision=plan.precision)
+            asked.send(side.first_loss)
+            continue
+        assert side, "a model comes first"
+        began, epochs = time.perf_counter(), 0
+        while (elapsed := time.perf_counter() - began) < plan.window_s:
+            side()
+            epochs += 1
+        asked.send(epochs * plan.steps / elapsed)
