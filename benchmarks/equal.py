@@ -13,8 +13,9 @@ FIRST = 10
 SLACK, SAME = 0.02, 0.01
 """By which mean scores may differ: of trials that were drawn apart, beside their errors; and of the same trials, as
 wide stacks sum in another order."""
-LOSS = 1.2
-"""Times by which training losses may differ, beside their errors: other weights to begin with make up to 1.17."""
+LOSS, LOSS_OF_FEW = 1.2, 1.5
+"""Times by which training losses may differ, beside their errors; other weights to begin with make up to 1.17. Fewer
+trials than `FIRST` are also of few epochs, in which losses still fall fast: a first epoch of shapes makes 1.22."""
 _NEAR, _FEWEST = math.log(5), 3
 """Losses are compared at alphas between two of ours that are so near each other, where there are so many."""
 RULE = (
@@ -22,7 +23,8 @@ RULE = (
     f" {FIRST} trials (or as many as both sides have), which all samplers draw at random, the mean final score"
     f" (balanced accuracy; mean IoU of shapes) differs from ours by at most {SLACK} + 3 standard errors, those of the"
     " side that varies less; and the training loss of the last epoch, the median over trials, each against ours"
-    f" at its alpha (between our trials interpolated), by at most {LOSS} times and 3 standard errors."
+    f" at its alpha (between our trials interpolated), by at most {LOSS} times ({LOSS_OF_FEW} where there"
+    " are fewer trials) and 3 standard errors."
 )
 
 
@@ -71,8 +73,9 @@ def _loss_ratio(ours: Sequence[Result], peers: Sequence[Result]) -> tuple[float,
     above, below = np.searchsorted(alpha, peers_alpha), np.searchsorted(alpha, peers_alpha, side="right") - 1
     within = (below >= 0) & (above < len(alpha))
     within[within] = alpha[above[within]] - alpha[below[within]] <= _NEAR
+    most = LOSS if len(peers) >= FIRST else LOSS_OF_FEW
     if within.sum() < _FEWEST:
-        return 1.0, LOSS
+        return 1.0, most
     ratios = (peers_loss - np.interp(peers_alpha, alpha, loss))[within]
     ratio = float(np.median(ratios))
     if np.isin(peers_alpha, alpha).all():
@@ -82,4 +85,4 @@ def _loss_ratio(ours: Sequence[Result], peers: Sequence[Result]) -> tuple[float,
         apart = [loss[at] - np.interp(alpha[at], alpha[[at - 1, at + 1]], loss[[at - 1, at + 1]]) for at in inner]
     # A deviation that a few trials far off do not change, as they do not a median.
     error = 1.48 * float(np.median(np.abs(apart))) * math.sqrt(2 / len(ratios))
-    return math.exp(ratio), LOSS * math.exp(3 * error)
+    return math.exp(ratio), most * math.exp(3 * error)

@@ -34,7 +34,7 @@ from worker.pace import Paces
 from worker.run import work as run_worker
 from worker.training.trainer import Training
 
-from .equal import LOSS, SAME, Unequal, differences
+from .equal import FIRST, LOSS, LOSS_OF_FEW, SAME, Unequal, differences
 from .measure import Ratio, interleaved, keep, spread
 from .ours import Crew, stacks, train
 from .peers.command import Result
@@ -221,7 +221,7 @@ def main() -> None:
     notes = [
         f"Through API, queue, {PROCESSES} workers, MLflow; and by {PROCESSES} processes that train, validate and test"
         f" the same alphas in stacks as wide. Checked: the same samples; mean scores within {SAME:g}; training losses"
-        f" of the last epoch, the median over trials, within {LOSS:g} times.",
+        f" of the last epoch, the median over trials, within {LOSS:g} times ({LOSS_OF_FEW:g} of fewer than {FIRST}).",
         *left_out,
     ]
     print(keep("overhead", rows, notes=notes, quick=args.quick))

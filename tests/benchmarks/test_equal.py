@@ -13,7 +13,7 @@ from benchmarks.peers.command import Result
 from benchmarks.peers.work import Work, read
 from benchmarks.works import WORKS, Prepared
 
-ALPHAS = [0.002, 0.01, 0.03, 0.05, 0.1, 0.2, 0.5, 0.8]
+ALPHAS = [0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.2, 0.5, 0.8]
 
 
 def test_sides_alike_are_equal() -> None:
@@ -50,11 +50,19 @@ def test_dense_work_is_judged_by_mean_iou() -> None:
 
 
 def test_losses_are_compared_at_the_same_alpha() -> None:
-    ours = _with_losses({0.01: 1.0, 0.04: 0.5, 0.16: 0.25, 0.64: 0.125})
+    ours = _with_losses({2**-at: 2**at for at in range(12)})
+    between = {2 ** -(at / 2): 2 ** (at / 2) for at in range(16)}
 
-    assert differences(ours, _with_losses({0.02: 0.71, 0.08: 0.35, 0.32: 0.18, 0.5: 0.14})) == []
-    (reason,) = differences(ours, _with_losses({0.02: 1.06, 0.08: 0.53, 0.32: 0.27, 0.5: 0.21}))
-    assert "the losses of the last epoch, got 1.50" in reason
+    assert differences(ours, _with_losses({alpha: 1.15 * loss for alpha, loss in between.items()})) == []
+    (reason,) = differences(ours, _with_losses({alpha: 1.3 * loss for alpha, loss in between.items()}))
+    assert reason == "expected at most 1.20 times between the losses of the last epoch, got 1.30"
+
+
+def test_losses_of_few_trials_may_differ_more() -> None:
+    ours = _with_losses({0.1: 1.0, 0.2: 0.5, 0.4: 0.25, 0.8: 0.125})
+
+    assert differences(ours, _with_losses({0.1: 1.3, 0.2: 0.65, 0.4: 0.32, 0.8: 0.16})) == []
+    assert differences(ours, _with_losses({0.1: 1.6, 0.2: 0.8, 0.4: 0.4, 0.8: 0.2}))
 
 
 def test_losses_beyond_our_alphas_are_not_guessed() -> None:
