@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 RESULTS = Path("benchmarks/results")
-ORDER = ("throughput", "service", "loss", "overhead", "scaling", "gpu", "outage", "profile")
+ORDER = ("throughput", "service", "loss", "overhead", "scaling", "gpu", "outage", "profile", "before")
 """Of tables in the text that joins them: a file of its name, and others that begin with it and an underscore."""
 _MEANINGLESS = "A quick run, to see that it works: its numbers mean nothing."
 
