@@ -21,9 +21,9 @@ _NEAR, _FEWEST = math.log(5), 3
 RULE = (
     "Equal work, in every round: every trial takes as many samples and steps. Over the first"
     f" {FIRST} trials (or as many as both sides have), which all samplers draw at random, the mean final score"
-    f" (balanced accuracy; mean IoU of shapes) differs from ours by at most {SLACK} + 3 standard errors, those of the"
-    " side that varies less; and the training loss of the last epoch, the median over trials, each against ours"
-    f" at its alpha (between our trials interpolated), by at most {LOSS} times ({LOSS_OF_FEW} where there"
+    f" (balanced accuracy; mean IoU of shapes) differs from ours by at most {SLACK} + 3 standard errors, of the side"
+    " that varies less where alphas are the same; and the training loss of the last epoch, the median over trials, each"
+    f" against ours at its alpha (between our trials interpolated), by at most {LOSS} times ({LOSS_OF_FEW} where there"
     " are fewer trials) and 3 standard errors."
 )
 
@@ -39,7 +39,12 @@ def differences(ours: Sequence[Result], peers: Sequence[Result], *, same_trials:
         return [f"expected as many samples and steps in every trial, got {done[1]}, and {done[0]} of ours"]
     count = len(ours) if same_trials else min(FIRST, len(ours), len(peers))
     score, our_score = ([_score(trial) for trial in side[:count]] for side in (peers, ours))
-    allowed = SAME if same_trials else SLACK + 3 * min(_deviation(score), _deviation(our_score)) * math.sqrt(2 / count)
+    variances = [statistics.variance(side) if count > 1 else 0.0 for side in (score, our_score)]
+    # Other alphas may have other scores, and few trials tell little of a deviation; else a side that strays must not
+    # widen what is allowed.
+    is_like = count >= FIRST and {trial["alpha"] for trial in peers[:count]} <= {trial["alpha"] for trial in ours}
+    variance = 2 * min(variances) if is_like else sum(variances)
+    allowed = SAME if same_trials else SLACK + 3 * math.sqrt(variance / count)
     reasons = []
     if abs(statistics.fmean(score) - statistics.fmean(our_score)) > allowed:
         reasons.append(
@@ -58,10 +63,6 @@ def _score(trial: Result) -> float:
     score = final["mean_iou" if "mean_iou" in final else "balanced_accuracy"]
     assert isinstance(score, float)
     return score
-
-
-def _deviation(values: Sequence[float]) -> float:
-    return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def _loss_ratio(ours: Sequence[Result], peers: Sequence[Result]) -> tuple[float, float]:

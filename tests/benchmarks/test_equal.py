@@ -32,9 +32,16 @@ def test_trials_of_unlike_samples_are_found_on_our_side_too() -> None:
 
 @pytest.mark.parametrize("steady", ["ours", "peers"])
 def test_a_side_that_strays_does_not_widen_what_is_allowed(steady: str) -> None:
-    sides = _trials(0.7, 0.71, 0.72), _trials(0.3, 0.9, 0.4)
+    sides = _trials(*[0.7, 0.71, 0.72] * 4), _trials(*[0.3, 0.9, 0.4] * 4)
 
     assert differences(*(sides if steady == "ours" else reversed(sides)))
+
+
+def test_scores_of_other_alphas_may_vary_otherwise() -> None:
+    alphas = (0.04, 0.8, 0.05, 0.9)
+    ours = [_but(one, alpha=at) for one, at in zip(_trials(0.55, 0.62, 0.56, 0.62), alphas, strict=True)]
+
+    assert differences(ours, _trials(0.55, 0.54, 0.55, 0.55)) == []
 
 
 def test_what_samplers_chose_by_results_does_not_count() -> None:
