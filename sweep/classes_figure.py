@@ -138,7 +138,8 @@ def _panel(curves: ClassCurves, x_label: str, y_label: str, *, x_top: float) -> 
 
 def _top(values: NDArray[np.floating], *, least: float = 1.0) -> float:
     """The tick at or above `least` and all values: most trials of a scenario have one scale."""
-    return float(ticks(0.0, np.nanmax(values, initial=least))[-1])
+    highest = float(np.nanmax(values, initial=least))
+    return float(ticks(0.0, float(f"{highest:.6g}"))[-1])  # a trace of rounding would be another scale
 
 
 def _scale(axes: Axes, *, x_top: float, y_top: float, labels_x: float = _LABELS_X) -> None:
