@@ -170,12 +170,17 @@ def squared(rows: Sequence[Row]) -> list[Row]:
 def main() -> int:
     """Measures, prints and keeps the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda", help="cuda, the default, or cpu")
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"), help="cuda, the default, or cpu")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see it run: its numbers mean nothing")
     args = parser.parse_args()
     device, began = torch.device(args.device), time.monotonic()
     if device.type == "cuda" and not torch.cuda.is_available():
-        print("There is no GPU that torch can use: give --device cpu --quick to try the script.", file=sys.stderr)
+        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+        print(
+            f"Expected an NVIDIA GPU that torch {torch.__version__} ({built}) can use, got none. Install its driver, or"
+            " a torch for CUDA; --device cpu --quick only tries the script.",
+            file=sys.stderr,
+        )
         return 1
     torch.set_num_threads(1)  # of the host, for all sides alike
     plan = planned(device, quick=args.quick)

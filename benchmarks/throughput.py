@@ -52,7 +52,7 @@ PLANS = {
     "toy2d": Plan(epochs=10, trials=256, peer_trials=12, rounds=2),
     "digits": Plan(epochs=30, trials=128, peer_trials=12, rounds=2),
     "fashion_mnist": Plan(epochs=1, trials=4, peer_trials=4, rounds=2),
-    "shapes": Plan(epochs=1, trials=4, peer_trials=4, rounds=2),
+    "shapes": Plan(epochs=2, trials=4, peer_trials=4, rounds=2),
 }
 QUICK = {"digits": Plan(epochs=10, trials=20, peer_trials=4, rounds=1)}
 

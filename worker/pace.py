@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 from .memory import free_bytes
 from .training.cohort import Cohort, Heed
 from .training.data import DeviceData
-from .training.memory import while_memory_lasts
+from .training.memory import free_on_gpu, while_memory_lasts
 from .training.probe import can_stack
 from .training.trial import Member
 from .whole import whole
@@ -164,13 +164,8 @@ def measure(
 
 def fitting(member_bytes: int, device: torch.device) -> int:
     """How many members of that size fit into a worker's share of the memory that is free now; one at least."""
-    free = _free_on(device) if device.type == "cuda" else free_bytes()
+    free = free_on_gpu(device) if device.type == "cuda" else free_bytes()
     return min(MAX_WIDTH, max(int(_SHARE_OF_MEMORY[device.type] * free / member_bytes), 1))
-
-
-def _free_on(gpu: torch.device) -> int:
-    """The driver counts as taken what torch keeps of tensors that are gone, and gives to the next."""
-    return torch.cuda.mem_get_info(gpu)[0] + torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)
 
 
 def bytes_of_records(member: Member, data: DeviceData) -> int:

@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .memory import free_on_gpu
+
 IGNORED = 255
 """A pixel with this label, in labels of uint8, counts nowhere."""
 _IGNORE_INDEX = -100
@@ -112,7 +114,7 @@ class DeviceData:
         self.classes = classes
         self.input_shape: tuple[int, ...] = tuple(train_inputs.shape[1:])
         size = sum(array.nbytes for array in (train_inputs, train_labels, test_inputs, test_labels))
-        resident = device.type == "cuda" and size < _SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
+        resident = device.type == "cuda" and size < _SHARE_OF_MEMORY * free_on_gpu(device)
         self.home = device if resident else torch.device("cpu")
         """Where the data lie, and rows are best named: on a GPU, or on the host if they are too large for it."""
         self.train = Part(train_inputs, train_labels, classes=classes, device=device, home=self.home)

@@ -26,6 +26,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return told or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
+def free_on_gpu(gpu: torch.device) -> int:
+    """Bytes that can be taken; the driver counts as taken what torch keeps of tensors that are gone for the next."""
+    return torch.cuda.mem_get_info(gpu)[0] + torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)
+
+
 @contextmanager
 def while_memory_lasts() -> Iterator[None]:
     """Leaves the block where memory runs out; what had been made in it is gone by then."""

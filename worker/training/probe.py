@@ -17,7 +17,7 @@ from .models import build_model
 from .stacked import Alone, drawing, obstacle, stack
 from .trial import TrialSpec
 
-_SAMPLES, _SIDE = 3, 32
+_SAMPLES, _SIDE = 3, 16
 _SEED = 0
 """Of what the inputs, and the model itself, draw."""
 _NEXT_TO_NONE = 1e-15
