@@ -59,7 +59,7 @@ class Reconciler:
         except Exception as error:
             _log.warning(
                 "sweep left",
-                exc_info=not isinstance(error, Unavailable),
+                exc_info=not isinstance(error, Unavailable | OSError),
                 extra={"action": "sweep_left", "sweep": sweep.id, "reason": str(error)},
             )
 
@@ -148,7 +148,7 @@ class Reconciler:
     def _summarise(self, sweep: Sweep, slots: list[Slot], *, experiment_id: str) -> None:
         try:
             write_summary(sweep, slots, experiment_id=experiment_id, tracking=self._tracking)
-        except Unavailable:
+        except (Unavailable, OSError):  # a full disk passes as well
             raise
         except Exception:  # an experiment that was deleted in MLflow, say: the trials have ended all the same
             _log.warning("no summary", exc_info=True, extra={"action": "no_summary", "sweep": sweep.id})

@@ -1,5 +1,6 @@
 """How a sweep is closed on both databases and a real MLflow: by what is wanted of it then, whatever MLflow refuses."""
 
+import errno
 from collections.abc import Callable
 
 import httpx
@@ -70,3 +71,19 @@ def test_a_run_that_mlflow_refuses_to_end_holds_neither_its_sweep_up_nor_the_oth
     reconciler.look_at(done)
     assert store.get(done.id).state == "finished"
     assert [run(mlflow, run_id)[0] for run_id in (refused, other)] == ["RUNNING", "KILLED"]
+
+
+def test_a_sweep_is_closed_with_its_summary_once_the_disk_has_room_for_it(
+    reconciler: Reconciler, store: Store, once: Tracking, done: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(once, "add_artifacts", full)
+        reconciler.look_at(done)
+    assert store.get(done.id).ended_at is None
+    reconciler.look_at(done)
+    ended = store.get(done.id)
+    assert ended.state == "finished"
+    assert len(once.summaries(str(ended.experiment_id))) == 1
