@@ -43,7 +43,7 @@ test-chaos: venv ## Kills and stops workers, API and MLflow while sweeps run (mi
 soak: venv ## The same with ten times as much of it (EVENHAND_SOAK=10)
 	OMP_NUM_THREADS=1 EVENHAND_SOAK=$${EVENHAND_SOAK:-10} $(BIN)/python -m pytest -m chaos --timeout 3600
 
-bench: venv ## Runs the benchmarks (22 minutes on two idle cores; Fashion-MNIST where DATA has it)
+bench: venv ## Runs the benchmarks (16 minutes on two idle cores; Fashion-MNIST where DATA has it)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks --data $(DATA)
 

@@ -2,7 +2,7 @@
 
 python -m benchmarks [--data DATA] [--only NAME]... [--quick]
 
-22 minutes on two cores that do nothing else; gpu runs where there is a GPU. One that fails does not stop the
+16 minutes on two cores that do nothing else; gpu runs where there is a GPU. One that fails does not stop the
 others, but the exit status is 1 in the end. A quick run takes small sizes, to see that all works; it shows its tables
 and keeps none.
 """

@@ -23,8 +23,8 @@ RULE = (
     "Equal work, in every round: every trial takes as many samples and steps. Over the first"
     f" {FIRST} trials (or as many as both sides have), which all samplers draw at random, the mean final score"
     f" (balanced accuracy; mean IoU of shapes) differs from ours by at most {SLACK} ({SLACK_OF_FEW}"
-    " where there are fewer trials) + 3 standard errors, of the side that varies less where alphas are the same; and the"
-    " training loss of the last epoch, the median over trials, each"
+    " where there are fewer trials) + 3 standard errors, of the side that varies less where alphas are the same; and"
+    " the training loss of the last epoch, the median over trials, each"
     f" against ours at its alpha (between our trials interpolated), by at most {LOSS} times ({LOSS_OF_FEW} where there"
     " are fewer trials) and 3 standard errors."
 )

@@ -1,6 +1,6 @@
 """What the service adds to the training of the same trials, and where that time goes.
 
-Four minutes on two cores: python -m benchmarks.overhead [--data DIR] [--quick]
+Three minutes on two cores: python -m benchmarks.overhead [--data DIR] [--quick]
 """
 
 import argparse

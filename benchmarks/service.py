@@ -1,6 +1,6 @@
 """A whole sweep through API, queue, workers and MLflow, against a script that logs every epoch to the same MLflow.
 
-Seven minutes on two cores: python -m benchmarks.service [--data DIR] [--only WORK] [--quick]
+Five minutes on two cores: python -m benchmarks.service [--data DIR] [--only WORK] [--quick]
 """
 
 import argparse

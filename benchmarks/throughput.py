@@ -1,6 +1,6 @@
 """Trials an hour of training alone, against what people use today, side after side in one run.
 
-Eight minutes on two cores: python -m benchmarks.throughput [--data DATA] [--quick]
+Six minutes on two cores: python -m benchmarks.throughput [--data DATA] [--quick]
 
 Sides: ours in two processes of a thread each; (a) Optuna and PyTorch as their tutorials have it; (a+) the same, as
 quick as its settings make it; (b) as (a) with n_jobs=2; (c) Ray Tune with OptunaSearch, tuned, two at a time (where ray
