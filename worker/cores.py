@@ -6,7 +6,6 @@ nothing is measured.
 
 import argparse
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -19,18 +18,18 @@ from threading import Timer
 
 import numpy as np
 import torch
-from pydantic import BaseModel, PositiveInt, ValidationError
+from pydantic import BaseModel, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from sweep.logs import configure_logs
 from sweep.settings import Settings
 
+from . import measurement
 from .memory import free_bytes
 from .pace import processor
 from .training.cohort import Cohort
 from .training.data import DeviceData
 from .training.trial import Member, TrialSpec
-from .whole import whole
 
 _FOR_S = 1.0
 _PATIENCE_S = 180.0
@@ -39,7 +38,6 @@ _WORKER_BYTES = 1_500_000_000
 """What a worker takes while it trains small models; more workers than fit would make the machine swap."""
 _MODELS = {"mlp": 16, "small_cnn": 1}
 """The kinds of work that are timed, with the members that learn together."""
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,32 +68,17 @@ def best_layout(folder: Path) -> Layout:
         return Layout(processes=torch.cuda.device_count(), threads=1)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     path, machine = folder / "cores.json", f"{cores} cores of {processor()}, torch {torch.__version__}"
-    if kept := _kept(path, machine=machine):
-        return kept
+    kept = measurement.read(path, _Kept, what="layout")
+    if kept is not None and kept.machine == machine:
+        return kept.best
     rates = [(layout, _rates(layout)) for layout in layouts(cores, memory=free_bytes())]
     first = rates[0][1]
     # The geometric mean of what each kind of work gains over the first layout: no kind counts for more.
     best, _ = max(rates, key=lambda rated: float(np.prod([rated[1][name] / first[name] for name in _MODELS])))
     measured = [asdict(layout) | {"steps_per_s": rate} for layout, rate in rates]
-    try:
-        with whole(path) as file:
-            file.write(json.dumps({"machine": machine, "best": asdict(best), "measured": measured}, indent=2).encode())
-    except OSError as error:  # then it is measured again by the next command
-        _log.warning("layout not kept", extra={"action": "layout_not_kept", "reason": str(error)})
+    text = json.dumps({"machine": machine, "best": asdict(best), "measured": measured}, indent=2)
+    measurement.write(path, text, what="layout")
     return best
-
-
-def _kept(path: Path, *, machine: str) -> Layout | None:
-    """What was measured on this machine; None where nothing was, or where it cannot be, which is said."""
-    try:
-        kept = _Kept.model_validate_json(path.read_bytes())
-        return kept.best if kept.machine == machine else None
-    except OSError:
-        return None
-    except ValidationError as error:
-        facts = {"file": str(path), "reason": error.errors()[0]["msg"]}
-        _log.warning("layout refused", extra={"action": "layout_refused"} | facts)
-        return None
 
 
 def _rates(layout: Layout) -> dict[str, float]:

@@ -15,15 +15,15 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
+from . import measurement
 from .memory import free_bytes
 from .training.cohort import Cohort, Heed
 from .training.data import DeviceData
 from .training.memory import free_on_gpu, while_memory_lasts
 from .training.probe import can_stack
 from .training.trial import Member
-from .whole import whole
 
 MAX_WIDTH = 256
 _STEPS = 2
@@ -92,7 +92,9 @@ class Paces:
         kind = _kind(members, data, graphs=self._graphs)
         path = self._folder / f"{hashlib.sha256(kind.encode()).hexdigest()[:16]}.json"
         if kind not in self._known:
-            self._known[kind] = _kept(path) or self._measured(members, data, kind=kind, path=path, heed=heed)
+            self._known[kind] = measurement.read(path, Pace, what="width") or self._measured(
+                members, data, kind=kind, path=path, heed=heed
+            )
         return self._known[kind]
 
     def _measured(
@@ -107,24 +109,8 @@ class Paces:
         if share < _UNDISTURBED:
             _log.warning("width not kept", extra={"action": "width_not_kept", "reason": "the machine is busy"})
             return pace
-        try:
-            with whole(path) as file:
-                file.write(pace.model_dump_json(indent=2).encode())
-        except OSError as error:  # then it is measured again by the next worker
-            _log.warning("width not kept", extra={"action": "width_not_kept", "reason": str(error)})
+        measurement.write(path, pace.model_dump_json(indent=2), what="width")
         return pace
-
-
-def _kept(path: Path) -> Pace | None:
-    """What was measured before; None where nothing was, or where it cannot be, which is said and measured again."""
-    try:
-        return Pace.model_validate_json(path.read_bytes())
-    except OSError:
-        return None
-    except ValidationError as error:
-        facts = {"file": str(path), "reason": error.errors()[0]["msg"]}
-        _log.warning("width refused", extra={"action": "width_refused"} | facts)
-        return None
 
 
 def measure(
