@@ -67,15 +67,17 @@ def classes_figure(
         recall, importance = _quantiles(recall), importance and _quantiles(importance)
     curves, panels = [recall], [_panel(recall, "epoch", "validation recall", x_top=epochs)]
     weights, rates = np.array(pace, dtype=float).T
-    plain_rate = float(np.max(rates[weights > 0] / weights[weights > 0], initial=0.0)) or 1.0
+    rate_top = None
     if importance is not None:
+        plain_rate = float(np.max(rates[weights > 0] / weights[weights > 0], initial=0.0)) or 1.0
+        rate_top = _top(rates, least=plain_rate)
         steps = len(importance.x_S) / len(pace) * epochs
         curves.insert(0, importance)
         panels.insert(0, _panel(importance, "step", "importance", x_top=steps))
         panels.append(_Panel(x_label="epoch", y_label="mean weight of a sample", x_top=epochs, y_top=_top(weights)))
     shared = frame(
         tuple(plain(labels[c]) for c in order), tuple(panels),
-        rate_top=None if importance is None else _top(rates, least=plain_rate), has_bands=len(recall.values_RSC) > 1,
+        rate_top=rate_top, has_bands=len(recall.values_RSC) > 1,
     )  # fmt: skip
     return shared.drawn([ClassCurves(c.x_S, c.values_RSC[:, :, order]) for c in curves], weights, rates, title=title)
 
